@@ -1,0 +1,1 @@
+//! Predictive load analyzer: history, heat map, ranking, scoring.

@@ -1,0 +1,1 @@
+//! First-party policies, built from source and embedded.

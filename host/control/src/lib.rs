@@ -1,0 +1,1 @@
+//! The control loop and the replicated control state.

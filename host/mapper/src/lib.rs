@@ -1,0 +1,1 @@
+//! Dynamic shard mapper: route table and replica choice.

@@ -1,0 +1,112 @@
+//! The immutable input of one planning round, in columns. Mirrors `placing` of the policy contract (`wit/policy.wit`).
+
+use crate::ids::{InstantMs, KeyspaceId, NodeId, ShardId, ZoneId};
+use crate::node::NodeState;
+use serde::{Deserialize, Serialize};
+
+/// Nodes as columns: entry i of each list is node i. Loads and capacities in load units per second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeColumns {
+    /// Numbers, ascending.
+    pub ids: Vec<NodeId>,
+    /// Failure domains.
+    pub zones: Vec<ZoneId>,
+    /// States.
+    pub states: Vec<NodeState>,
+    /// Declared capacities.
+    pub capacity: Vec<f32>,
+    /// Measured load, of everything on the node.
+    pub load: Vec<f32>,
+    /// Forecast load (median) of what lies outside the policy's scope: `background[node * steps + step]`.
+    pub background: Vec<f32>,
+    /// Bytes stored.
+    pub used_bytes: Vec<u64>,
+    /// Bytes that fit.
+    pub capacity_bytes: Vec<u64>,
+}
+
+/// Shards in the policy's scope, as columns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShardColumns {
+    /// Numbers, ascending.
+    pub ids: Vec<ShardId>,
+    /// Keyspaces.
+    pub keyspaces: Vec<KeyspaceId>,
+    /// Bytes of one replica.
+    pub bytes: Vec<u64>,
+    /// Measured load of the leader.
+    pub leader_load: Vec<f32>,
+    /// Load of each follower per unit of leader load, now and in the forecast.
+    pub follower_share: Vec<f32>,
+    /// Forecast leader load: `predicted[(shard * quantiles + q) * steps + step]`.
+    pub predicted: Vec<f32>,
+    /// Replicas of shard i are `replicas[replica_offsets[i] .. replica_offsets[i + 1]]`. One entry more than shards.
+    pub replica_offsets: Vec<u32>,
+    /// Indices into the nodes, the leader first.
+    pub replicas: Vec<u32>,
+    /// When the shard last moved; 0: never.
+    pub last_moved: Vec<InstantMs>,
+    /// Steps that moving one replica's data would take now.
+    pub move_steps: Vec<f32>,
+}
+
+impl ShardColumns {
+    /// Indices into the nodes of the replicas of shard `i`, the leader first.
+    #[must_use]
+    pub fn replicas_of(&self, i: usize) -> &[u32] {
+        &self.replicas[self.replica_offsets[i] as usize..self.replica_offsets[i + 1] as usize]
+    }
+}
+
+/// A move that is being carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// Whose replica or leadership moves.
+    pub shard: ShardId,
+    /// From where.
+    pub source: NodeId,
+    /// To where.
+    pub target: NodeId,
+    /// When it should be done.
+    pub done_by: InstantMs,
+    /// Whether leadership alone moves.
+    pub leader_only: bool,
+}
+
+/// The host rules that a policy can plan by. The host enforces them whatever the policy does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlacementLimits {
+    /// Moves of data in flight from or to one node at a time.
+    pub moves_per_node: u32,
+    /// Moves accepted in one round.
+    pub moves_per_round: u32,
+    /// No shard moves twice within this time.
+    pub cool_down_ms: u64,
+    /// A move is refused where the destination's load after it would be above this share of its capacity.
+    pub max_utilisation: f32,
+    /// Steps that a leader transfer takes.
+    pub leader_steps: f32,
+}
+
+/// All that a placement policy sees in one round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The control clock.
+    pub now: InstantMs,
+    /// Length of a forecast step.
+    pub step_ms: u32,
+    /// Forecast steps.
+    pub steps: u32,
+    /// Forecast quantiles, ascending.
+    pub quantiles: Vec<f32>,
+    /// Nodes.
+    pub nodes: NodeColumns,
+    /// Shards in scope.
+    pub shards: ShardColumns,
+    /// Moves being carried out.
+    pub moving: Vec<InFlight>,
+    /// Host rules worth knowing.
+    pub limits: PlacementLimits,
+    /// A policy's only source of chance.
+    pub seed: u32,
+}

@@ -1,0 +1,31 @@
+//! The words of Isobar as plain data: what every other crate speaks of, and nothing that acts.
+//!
+//! Architecture invariant: no I/O, no clock, no randomness, no async in this crate; only values and total functions of them.
+
+pub mod cluster_view;
+pub mod decision;
+pub mod forecast;
+pub mod ids;
+pub mod keyspace;
+pub mod kv;
+pub mod load;
+pub mod migration;
+pub mod node;
+pub mod plan;
+pub mod policy;
+pub mod shard_map;
+
+pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
+pub use decision::{DecisionRecord, EvaluationRecord};
+pub use forecast::{ForecastBatch, ForecastRequest};
+pub use ids::{
+    Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
+};
+pub use keyspace::{Keyspace, Mode, Partitioning};
+pub use kv::{Consistency, KvError, KvOp, KvReply, KvRequest};
+pub use load::{LoadBatch, LoadSample, LoadWeights, Metric};
+pub use migration::{Migration, MigrationKind, Stage};
+pub use node::{Node, NodeState};
+pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
+pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
+pub use shard_map::{KeyRange, Replica, Shard, ShardMap};

@@ -1,0 +1,89 @@
+//! Migrations: moves being carried out.
+
+use crate::ids::{Incarnation, InstantMs, NodeId, OperationId, ShardId};
+use serde::{Deserialize, Serialize};
+
+/// What is being moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationKind {
+    /// A replica's data, and leadership where the source leads.
+    Replica,
+    /// Leadership alone.
+    Leader,
+}
+
+/// Where a migration stands. The stages of a replica are in this order; leadership goes from `Planned` by `Switch` to `Done`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Accepted and recorded, nothing begun.
+    Planned,
+    /// The destination joins as learner.
+    Learner,
+    /// A snapshot is copied to it in chunks, throttled.
+    Copy,
+    /// The log is replicated to it live.
+    CatchUp,
+    /// Digests are compared at one log index.
+    Verify,
+    /// Joint consensus moves the vote, and leadership where needed.
+    Switch,
+    /// The source's replica and data are removed.
+    Retire,
+    /// Finished.
+    Done,
+    /// Being undone: the learner is removed.
+    Aborting,
+    /// Undone.
+    Aborted,
+}
+
+impl Stage {
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Aborted)
+    }
+
+    /// Whether the destination is authoritative: Raft has committed the new membership.
+    #[must_use]
+    pub fn is_switched(self) -> bool {
+        matches!(self, Self::Retire | Self::Done)
+    }
+}
+
+/// The replicated record of one migration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Owns everything the migration starts.
+    pub id: OperationId,
+    /// Which shard.
+    pub shard: ShardId,
+    /// What moves.
+    pub kind: MigrationKind,
+    /// From where.
+    pub source: NodeId,
+    /// To where.
+    pub target: NodeId,
+    /// The new replica's life, 0 for leadership alone.
+    pub incarnation: Incarnation,
+    /// Where it stands.
+    pub stage: Stage,
+    /// When it was recorded, on the control clock.
+    pub started: InstantMs,
+    /// When it reached this stage, on the control clock.
+    pub stage_since: InstantMs,
+    /// Pace of the copy in bytes per second of wall time; 0: unthrottled.
+    pub copy_bytes_per_s: u64,
+    /// Bytes copied so far.
+    pub copied_bytes: u64,
+    /// Bytes to copy, as far as known.
+    pub total_bytes: u64,
+    /// Failures of the current stage so far.
+    pub failures: u32,
+    /// The last failure, or why it was aborted.
+    pub error: Option<String>,
+    /// Who asked for it and why.
+    pub reason: String,
+}

@@ -1,0 +1,1 @@
+//! Adaptive data mover: migrations as a pure state machine, and the driver that performs them.

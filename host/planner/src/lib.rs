@@ -1,0 +1,1 @@
+//! Placement planning: cluster view, plan check, budgets.

@@ -1,0 +1,1 @@
+//! Shard groups and the control group on openraft, and the transport between nodes.

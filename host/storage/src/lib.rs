@@ -1,0 +1,1 @@
+//! Storage of a node: shared log, extents, digests, blobs.

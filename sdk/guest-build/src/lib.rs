@@ -1,0 +1,1 @@
+//! Builds guest crates into policy components.
