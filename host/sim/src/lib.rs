@@ -1,1 +1,22 @@
 //! A fleet in virtual time, load traces, and the arms a policy is judged against.
+//!
+//! A [`Trace`] holds real load series; a [`Scenario`] makes tenants of them, splits those into shards and places them on nodes. [`overload`]
+//! judges any placement's [`Timeline`], however it came about: on a live cluster, in a [`SimFleet`], or by packing on history.
+//!
+//! Architecture invariant: no wall clock, no threads, no chance but the scenario's seed.
+
+mod fleet;
+mod oracle;
+mod overload;
+mod packed;
+mod scenario;
+mod timeline;
+mod trace;
+
+pub use fleet::{MoveTimes, SimFleet, SimFleetError};
+pub use oracle::Oracle;
+pub use overload::{node_loads, overload};
+pub use packed::pack;
+pub use scenario::{Scenario, ScenarioError, ScenarioSpec, SimShard};
+pub use timeline::{Change, Placement, Timeline};
+pub use trace::{DAY_STEPS, Regions, STEP_MS, Tenant, Trace, TraceError};
