@@ -2,12 +2,24 @@
 //!
 //! Architecture invariant: only this crate names the engine (fjall); everything above it speaks of logs, replicas and blobs.
 
+pub mod cell;
 pub mod digest;
 pub mod engine;
+mod extent;
 pub mod log;
+pub mod replicas;
+mod row;
 pub mod shard_command;
+pub mod shard_store;
+pub mod snapshot;
+pub mod snapshot_receiver;
 
+pub use cell::Cell;
 pub use digest::RowsDigest;
 pub use engine::{Engine, MemoryEngine};
 pub use log::{GroupId, GroupLog, LogDone, LogEngine, LogRecord, MemoryLog};
+pub use replicas::{ReplicaError, Replicas};
 pub use shard_command::{ShardCommand, ShardReply};
+pub use shard_store::{Page, ReadError, ReplicaRecord, ReplicaState, ShardStore};
+pub use snapshot::{ShardSnapshot, SnapshotChunk, SnapshotChunks, SnapshotHeader};
+pub use snapshot_receiver::{ReceiveError, ReceivedSnapshot, SnapshotReceiver};
