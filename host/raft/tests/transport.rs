@@ -81,12 +81,18 @@ async fn a_stranger_is_refused() {
     let (home, stranger) = (peers("home", 1, &book).await, peers("elsewhere", 2, &other_book).await);
     other_book.set(NodeId(1), &home.local_addr().to_string());
     let refused = stranger.call(NodeId(1), ECHO, Bytes::new(), DEADLINE).await.unwrap_err();
-    assert!(matches!(&refused, PeerError::Unreachable { reason, .. } if reason.contains("belongs to cluster")), "{refused}");
+    assert!(
+        matches!(&refused, PeerError::Unreachable { reason, .. } if reason.contains("belongs to cluster")),
+        "{refused}"
+    );
     // So is one who looks for another node at this address.
     book.set(NodeId(3), &home.local_addr().to_string());
     let lost = peers("home", 4, &book).await;
     let refused = lost.call(NodeId(3), ECHO, Bytes::new(), DEADLINE).await.unwrap_err();
-    assert!(matches!(&refused, PeerError::Unreachable { reason, .. } if reason.contains("this is node 1")), "{refused}");
+    assert!(
+        matches!(&refused, PeerError::Unreachable { reason, .. } if reason.contains("this is node 1")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -70,8 +70,9 @@ impl Handlers {
         deadline: Duration,
     ) -> Result<Bytes, Status> {
         let handler = self.by_service.read().get(&service).cloned().ok_or(Status::NoSuchService)?;
-        let answer =
-            tokio::time::timeout(deadline, handler.handle(from, request)).await.map_err(|_| Status::DeadlineExceeded)?;
+        let answer = tokio::time::timeout(deadline, handler.handle(from, request))
+            .await
+            .map_err(|_| Status::DeadlineExceeded)?;
         if answer.len() > MAX_FRAME_BYTES { Err(Status::AnswerTooLarge) } else { Ok(answer) }
     }
 }

@@ -91,13 +91,7 @@ pub trait PeerNetwork: Send + Sync + fmt::Debug {
     ) -> Result<Bytes, PeerError>;
 
     /// Sends a request on the main lane and waits for the answer, at most `deadline`.
-    async fn call(
-        &self,
-        to: NodeId,
-        service: Service,
-        request: Bytes,
-        deadline: Duration,
-    ) -> Result<Bytes, PeerError> {
+    async fn call(&self, to: NodeId, service: Service, request: Bytes, deadline: Duration) -> Result<Bytes, PeerError> {
         self.call_on(Lane::Main, to, service, request, deadline).await
     }
 }

@@ -179,9 +179,10 @@ impl PeerNetwork for TcpPeers {
             });
         }
         let started = Instant::now();
-        let connection = timeout(deadline, self.connection(to, lane))
-            .await
-            .map_err(|_| PeerError::Unreachable { peer: to, reason: "no connection within the deadline".to_owned() })??;
+        let connection = timeout(deadline, self.connection(to, lane)).await.map_err(|_| PeerError::Unreachable {
+            peer: to,
+            reason: "no connection within the deadline".to_owned(),
+        })??;
         connection.request(service, request, deadline.saturating_sub(started.elapsed())).await
     }
 }
