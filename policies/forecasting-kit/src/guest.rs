@@ -1,0 +1,123 @@
+//! The shell of a forecasting component: the contract's types on one side, [`Forecaster`] on the other.
+
+use crate::{Failure, Forecaster, SeriesModel};
+use bindings::exports::isobar::policy::{forecasting, lifecycle};
+use bindings::isobar::policy::types;
+use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+use std::any::Any;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+/// What `wit/` says.
+#[expect(missing_docs, reason = "generated")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "forecasting-policy",
+        pub_export_macro: true,
+        export_macro_name: "export_forecaster",
+        default_bindings_module: "forecasting_kit::guest::bindings",
+    });
+}
+
+thread_local! {
+    /// The instance's state. A component has one thread, and one policy.
+    static POLICY: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// The component of models of kind `M`; export it with `export_forecaster!`.
+#[derive(Debug)]
+pub struct Shell<M>(PhantomData<M>);
+
+impl<M: SeriesModel + 'static> lifecycle::Guest for Shell<M> {
+    fn describe() -> types::Description {
+        types::Description {
+            name: M::NAME.to_owned(),
+            version: M::VERSION.to_owned(),
+            config_schema: M::CONFIG_SCHEMA.to_owned(),
+        }
+    }
+
+    fn open(config: String, saved: Option<Vec<u8>>) -> Result<(), types::Failure> {
+        let mut policy = Forecaster::<M>::new(&config)?;
+        if let Some(saved) = saved {
+            policy.restore(&saved).map_err(types::Failure::Other)?;
+        }
+        POLICY.set(Some(Box::new(policy)));
+        Ok(())
+    }
+
+    fn save() -> Result<Vec<u8>, types::Failure> {
+        with(|policy: &mut Forecaster<M>| policy.save())
+    }
+}
+
+impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
+    fn observe(batch: forecasting::LoadBatch) -> Result<(), types::Failure> {
+        let batch = LoadBatch {
+            metric: batch.metric.into(),
+            start: InstantMs(batch.start),
+            step_ms: batch.step_ms,
+            steps: batch.steps,
+            shards: batch.shards.into_iter().map(ShardId).collect(),
+            values: batch.values,
+        };
+        with(|policy: &mut Forecaster<M>| policy.observe(&batch))
+    }
+
+    fn predict(request: forecasting::Request) -> Result<forecasting::ForecastBatch, types::Failure> {
+        let request = ForecastRequest {
+            metric: request.metric.into(),
+            shards: request.shards.into_iter().map(ShardId).collect(),
+            horizon: request.horizon,
+            quantiles: request.quantiles,
+            peak_steps: request.peak_steps,
+        };
+        let batch = with(|policy: &mut Forecaster<M>| policy.predict(&request))?;
+        Ok(forecasting::ForecastBatch { values: batch.values, peaks: batch.peaks })
+    }
+
+    fn forget(shards: Vec<u64>) {
+        let shards: Vec<ShardId> = shards.into_iter().map(ShardId).collect();
+        // Before `open` there is nothing to forget.
+        let _ = with(|policy: &mut Forecaster<M>| {
+            policy.forget(&shards);
+            Ok(())
+        });
+    }
+}
+
+fn with<M: SeriesModel + 'static, T>(
+    call: impl FnOnce(&mut Forecaster<M>) -> Result<T, Failure>,
+) -> Result<T, types::Failure> {
+    POLICY.with_borrow_mut(|policy| {
+        let policy = policy.as_mut().and_then(|policy| policy.downcast_mut());
+        let policy = policy.ok_or_else(|| types::Failure::Other("`open` was not called, or failed".to_owned()))?;
+        Ok(call(policy)?)
+    })
+}
+
+impl From<Failure> for types::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Config(text) => Self::Config(text),
+            Failure::NotReady(text) => Self::NotReady(text),
+            Failure::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<types::Metric> for Metric {
+    fn from(metric: types::Metric) -> Self {
+        match metric {
+            types::Metric::Load => Self::Load,
+            types::Metric::ReadOps => Self::ReadOps,
+            types::Metric::WriteOps => Self::WriteOps,
+            types::Metric::ReadBytes => Self::ReadBytes,
+            types::Metric::WriteBytes => Self::WriteBytes,
+            types::Metric::StorageIops => Self::StorageIops,
+            types::Metric::CpuMillicores => Self::CpuMillicores,
+            types::Metric::MemoryBytes => Self::MemoryBytes,
+        }
+    }
+}

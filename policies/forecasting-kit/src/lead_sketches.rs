@@ -1,0 +1,221 @@
+use crate::sketch::Sketch;
+use serde::{Deserialize, Serialize};
+
+/// Errors enter the sketches this often a day, not at each step: neighbours tell the same, and this keeps a step cheap.
+const SAMPLES_A_DAY: u64 = 96;
+/// A window of so many steps has its maximum taken again after a quarter of it.
+const WINDOWS_OVERLAP: u64 = 4;
+/// Of a window, at least this share must be known for its maximum to count.
+const KNOWN_SHARE: f32 = 0.875;
+/// Errors that the bell stands for which a sketch begins with: outweighed after some hours.
+const PRIOR_ERRORS: f32 = 12.0;
+/// Past it, forecasts are of nothing: an error of this many usual sizes is as far as quantiles reach.
+const PRIOR_WIDTH: f32 = 1.5;
+
+/// Where a lead lies between two bands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spot {
+    /// The band before.
+    pub band: usize,
+    /// How far on the way to the next band, 0 to 1.
+    pub share: f32,
+}
+
+impl Spot {
+    /// The value at this spot of something known for each band.
+    #[must_use]
+    pub fn between(&self, known: impl Fn(usize) -> f32) -> f32 {
+        let low = known(self.band);
+        if self.share > 0.0 { low + self.share * (known(self.band + 1) - low) } else { low }
+    }
+}
+
+/// The leads at which errors are kept apart: 1, 2, 4, 8 … steps, and a day.
+#[derive(Clone, Debug)]
+pub struct Bands {
+    leads: Vec<u64>,
+    /// `spots[lead]`, up to a day.
+    spots: Vec<Spot>,
+    /// Steps between two samples.
+    stride: u64,
+    /// For each band: steps between two windows, and the weight that errors keep from one sample (window) to the next.
+    windows: Vec<Window>,
+    keep: f32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    stride: u64,
+    keep: f32,
+}
+
+impl Bands {
+    /// For days of `day` steps.
+    #[must_use]
+    pub fn new(day: u64, half_life_days: f32) -> Self {
+        let day = day.max(1);
+        let mut leads: Vec<u64> = (0..63).map(|power| 1 << power).take_while(|lead| *lead < day).collect();
+        leads.push(day);
+        let mut spots = Vec::with_capacity(day as usize + 1);
+        let mut band = 0;
+        for lead in 0..=day {
+            while band + 1 < leads.len() && leads[band + 1] <= lead {
+                band += 1;
+            }
+            let share = match leads.get(band + 1) {
+                Some(next) if lead > leads[band] => (lead - leads[band]) as f32 / (next - leads[band]) as f32,
+                Some(_) | None => 0.0,
+            };
+            spots.push(Spot { band, share });
+        }
+        let keep = |stride: u64| 0.5f32.powf(stride as f32 / (half_life_days * day as f32));
+        let stride = (day / SAMPLES_A_DAY).max(1);
+        let windows = leads
+            .iter()
+            .map(|lead| {
+                // A multiple of the samples' stride, as it is looked at with them.
+                let stride = (lead / WINDOWS_OVERLAP).max(1).next_multiple_of(stride);
+                Window { stride, keep: keep(stride) }
+            })
+            .collect();
+        Self { leads, spots, stride, windows, keep: keep(stride) }
+    }
+
+    /// The leads, ascending, the last being a day.
+    #[must_use]
+    pub fn leads(&self) -> &[u64] {
+        &self.leads
+    }
+
+    /// Where `lead` lies; beyond a day errors are taken to grow no further.
+    #[must_use]
+    pub fn spot(&self, lead: u64) -> Spot {
+        let last = Spot { band: self.leads.len() - 1, share: 0.0 };
+        usize::try_from(lead).ok().and_then(|lead| self.spots.get(lead)).copied().unwrap_or(last)
+    }
+
+    /// Whether errors are sampled at `step`.
+    #[must_use]
+    pub fn samples(&self, step: u64) -> bool {
+        step.is_multiple_of(self.stride)
+    }
+}
+
+/// A model's own past errors, by lead, and those of the maximum over windows as long as each lead; both in usual sizes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeadSketches {
+    leads: Vec<Sketch>,
+    peaks: Vec<Sketch>,
+}
+
+impl LeadSketches {
+    /// Before any error was seen.
+    #[must_use]
+    pub fn new(bands: &Bands) -> Self {
+        let prior = vec![Sketch::new(PRIOR_WIDTH, PRIOR_ERRORS); bands.leads.len()];
+        Self { leads: prior.clone(), peaks: prior }
+    }
+
+    /// Learns from the value of `step`, just come to be known. `actual` gives the value of a step up to it (NaN: missing), `recalled(origin,
+    /// target)` what the model expected of `target` at `origin` (both up to `step`, a day apart at most), `size(step)` the usual size of an error.
+    pub fn learn(
+        &mut self,
+        bands: &Bands,
+        step: u64,
+        actual: impl Fn(u64) -> f32,
+        recalled: impl Fn(u64, u64) -> f32,
+        size: impl Fn(u64) -> f32,
+    ) {
+        if !bands.samples(step) {
+            return;
+        }
+        for (band, &lead) in bands.leads.iter().enumerate() {
+            let Some(origin) = step.checked_sub(lead) else { break };
+            self.leads[band].add((actual(step) - recalled(origin, step)) / size(step), bands.keep);
+            let window = bands.windows[band];
+            if !step.is_multiple_of(window.stride) {
+                continue;
+            }
+            let (mut truth, mut expected, mut at, mut known) = (f32::NEG_INFINITY, f32::NEG_INFINITY, step, 0u64);
+            for target in origin + 1..=step {
+                let value = actual(target);
+                if !value.is_nan() {
+                    known += 1;
+                    truth = truth.max(value);
+                }
+                let value = recalled(origin, target);
+                if value > expected {
+                    (expected, at) = (value, target);
+                }
+            }
+            if known as f32 >= KNOWN_SHARE * lead as f32 && expected.is_finite() {
+                self.peaks[band].add((truth - expected) / size(at), window.keep);
+            }
+        }
+    }
+
+    /// Lets everything seen so far weigh `share` of what it weighed.
+    pub fn fade(&mut self, share: f32) {
+        self.leads.iter_mut().chain(&mut self.peaks).for_each(|sketch| sketch.fade(share));
+    }
+
+    /// Error quantiles: `out[band * levels.len() + level]`.
+    pub fn lead_quantiles(&self, levels: &[f32], out: &mut [f32]) {
+        fill(&self.leads, levels, out);
+    }
+
+    /// The same for the maximum over a window as long as the band's lead.
+    pub fn peak_quantiles(&self, levels: &[f32], out: &mut [f32]) {
+        fill(&self.peaks, levels, out);
+    }
+
+    /// Whether learning could have made it: what a restored one must prove.
+    #[must_use]
+    pub fn is_sound(&self, bands: &Bands) -> bool {
+        self.leads.len() == bands.leads.len()
+            && self.peaks.len() == bands.leads.len()
+            && self.leads.iter().chain(&self.peaks).all(Sketch::is_sound)
+    }
+}
+
+fn fill(sketches: &[Sketch], levels: &[f32], out: &mut [f32]) {
+    if levels.is_empty() {
+        return;
+    }
+    for (sketch, out) in sketches.iter().zip(out.chunks_exact_mut(levels.len())) {
+        sketch.quantiles(levels, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_double_up_to_a_day() {
+        let bands = Bands::new(288, 7.0);
+        assert_eq!(bands.leads(), [1, 2, 4, 8, 16, 32, 64, 128, 256, 288]);
+        assert_eq!(bands.spot(1), Spot { band: 0, share: 0.0 });
+        assert_eq!(bands.spot(12), Spot { band: 3, share: 0.5 });
+        assert_eq!(bands.spot(288), Spot { band: 9, share: 0.0 });
+        assert_eq!(bands.spot(100_000), Spot { band: 9, share: 0.0 });
+        assert_eq!(Bands::new(1, 7.0).leads(), [1]);
+    }
+
+    #[test]
+    fn errors_are_kept_by_lead() {
+        let bands = Bands::new(24, 30.0);
+        let mut sketches = LeadSketches::new(&bands);
+        // An error that grows with the lead, of a model that expects too little.
+        for step in 24..2000 {
+            sketches.learn(&bands, step, |_| 100.0, |origin, target| 100.0 - (target - origin) as f32, |_| 1.0);
+        }
+        let mut out = vec![0.0; bands.leads().len()];
+        sketches.lead_quantiles(&[0.5], &mut out);
+        for (found, lead) in out.iter().zip(bands.leads()) {
+            assert!((found / *lead as f32 - 1.0).abs() < 0.2, "lead {lead}: {found}");
+        }
+        sketches.peak_quantiles(&[0.5], &mut out);
+        assert!(out.iter().all(|peak| (peak - 1.0).abs() < 0.3), "the maximum was expected one step ahead: {out:?}");
+    }
+}

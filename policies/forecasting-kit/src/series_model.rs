@@ -1,0 +1,58 @@
+use crate::lead_sketches::{Bands, LeadSketches};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Milliseconds of a day: the season of loads that follow people.
+const DAY_MS: u64 = 86_400_000;
+
+/// What every model needs to know of time.
+#[derive(Clone, Debug)]
+pub struct Seasons {
+    /// Steps of a day, at least 1.
+    pub day: u64,
+    /// The leads at which errors are kept apart.
+    pub bands: Bands,
+}
+
+impl Seasons {
+    /// For steps of so many milliseconds, with the errors' weight halved every `error_half_life_days` days.
+    #[must_use]
+    pub fn new(step_ms: u32, error_half_life_days: f32) -> Self {
+        let day = ((DAY_MS + u64::from(step_ms) / 2) / u64::from(step_ms.max(1))).max(1);
+        Self { day, bands: Bands::new(day, error_half_life_days) }
+    }
+}
+
+/// A forecaster of one series of loads, fed step by step.
+///
+/// Values pushed are finite and within 0 to [`MAX_LOAD`](crate::MAX_LOAD), or NaN where the step is missing.
+pub trait SeriesModel: Sized + Serialize + DeserializeOwned {
+    /// The policy's name.
+    const NAME: &'static str;
+    /// The policy's version.
+    const VERSION: &'static str;
+    /// JSON Schema (draft 2020-12) of the configuration.
+    const CONFIG_SCHEMA: &'static str;
+    /// The number of the saved state's format: raised whenever a field of the state changes.
+    const FORMAT: u16;
+    /// The configuration; `deny_unknown_fields`, so that a mistyped name is refused by name.
+    type Config: DeserializeOwned;
+
+    /// Refuses a configuration whose values are out of range; the text names the field.
+    fn check(config: &Self::Config) -> Result<(), String>;
+    /// Days after which a past error counts half.
+    fn error_half_life_days(config: &Self::Config) -> f32;
+    /// A model that has seen nothing; its first value will belong to step `first`.
+    fn new(config: &Self::Config, seasons: &Seasons, first: u64) -> Self;
+    /// Adds the value of the next step.
+    fn push(&mut self, config: &Self::Config, seasons: &Seasons, value: f32);
+    /// Whether it has seen any value at all.
+    fn is_ready(&self) -> bool;
+    /// Writes its expectation, and the usual size of its errors, for the `points.len()` steps from lead `first` on (1: the next step).
+    fn expect(&self, config: &Self::Config, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]);
+    /// Its past errors.
+    fn sketches(&self) -> &LeadSketches;
+    /// From the scale the model works on back to load. Rising.
+    fn to_load(value: f32) -> f32;
+    /// Whether it is one that pushing could have made, standing at step `next`: what a restored one must prove.
+    fn is_sound(&self, config: &Self::Config, seasons: &Seasons, next: u64) -> bool;
+}
