@@ -1,1 +1,14 @@
-//! Predictive load analyzer: history, heat map, ranking, scoring.
+//! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
+//! deserve attention (ranking).
+//!
+//! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
+
+mod heat_map;
+mod history;
+mod ranking;
+mod scoring;
+
+pub use heat_map::{HeatMap, HeatMapSpec};
+pub use history::{BadBatch, History, HistorySpec, TickLoad};
+pub use ranking::{RankInput, RankedShard, Recommendation, rank};
+pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

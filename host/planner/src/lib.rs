@@ -1,1 +1,13 @@
-//! Placement planning: cluster view, plan check, budgets.
+//! Placement planning: what a policy sees, what the host makes of its answer, and what the host moves by itself.
+//!
+//! Architecture invariant: pure, and knows only the model. Everything a policy proposes passes [`PlanCheck`]; nothing else accepts moves.
+
+mod budget;
+mod drain;
+mod plan_check;
+mod view;
+
+pub use budget::{Ledger, Spent};
+pub use drain::drain;
+pub use plan_check::{CheckSettings, KeyspaceRule, MAX_JUDGED_MOVES, Origin, PlanCheck, RoundInput};
+pub use view::{NodeFact, ShardFact, ViewInput};

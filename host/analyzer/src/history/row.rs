@@ -1,0 +1,68 @@
+//! One shard's steps: a run of values from a first step on.
+
+use std::collections::VecDeque;
+
+/// Values of consecutive steps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    first: u64,
+    values: VecDeque<f32>,
+}
+
+impl Row {
+    /// Number of the first step kept.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Number of the first step past the last one kept.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.values.len() as u64
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub(super) fn has_values(&self) -> bool {
+        self.values.iter().rev().any(|v| v.is_finite())
+    }
+
+    pub(super) fn get(&self, step: u64) -> f32 {
+        let at = step.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.values.get(at)).copied().unwrap_or(f32::NAN)
+    }
+
+    /// Sets a step and keeps the row at most `keep` steps long; the newest stay.
+    pub(super) fn set(&mut self, step: u64, value: f32, keep: usize) {
+        let keep = keep.max(1) as u64;
+        if self.values.is_empty() || step >= self.end().saturating_add(keep) {
+            self.values.clear();
+            self.first = step;
+        }
+        if step < self.first {
+            if self.end() - step > keep {
+                return;
+            }
+            while step < self.first {
+                self.values.push_front(f32::NAN);
+                self.first -= 1;
+            }
+        }
+        while self.end() <= step {
+            self.values.push_back(f32::NAN);
+        }
+        self.values[(step - self.first) as usize] = value;
+        self.drop_before(self.end().saturating_sub(keep));
+    }
+
+    pub(super) fn drop_before(&mut self, step: u64) {
+        while self.first < step && self.values.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    pub(super) fn scaled(&self, share: f32) -> Self {
+        Self { first: self.first, values: self.values.iter().map(|v| v * share).collect() }
+    }
+}

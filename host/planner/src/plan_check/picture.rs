@@ -1,0 +1,245 @@
+//! The cluster as it would be with some moves done: what the rules look at.
+
+use crate::view::median_of;
+use isobar_model::{Action, ClusterView, InstantMs, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What changes as moves are taken as done; everything else is read from the view.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    /// Replicas of the shards that differ from the view, the leader first.
+    replicas: BTreeMap<usize, Vec<u32>>,
+    /// Shards with a move under way or accepted.
+    moving: BTreeSet<ShardId>,
+    /// Shards moved in this round.
+    moved: BTreeSet<usize>,
+    /// Present load by node.
+    load: Vec<f32>,
+    /// Expected load, `later[node * steps + step]`.
+    later: Vec<f32>,
+    /// Moves of data by node.
+    in_flight: Vec<u32>,
+    /// Bytes by node, those to come included.
+    used_bytes: Vec<u64>,
+    /// Moves that count towards the round's budget.
+    moves: u32,
+    moved_bytes: u64,
+}
+
+/// Utilisation of source and target once a move is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct After {
+    /// By the present load.
+    pub(super) now: (f32, f32),
+    /// By the peak of the expected load from the move's end to the horizon's.
+    pub(super) later: (f32, f32),
+}
+
+impl Picture {
+    /// The view's own state, with the moves in flight taken as done.
+    pub(super) fn new(view: &ClusterView, expected: &[f32]) -> Self {
+        let (nodes, steps) = (view.nodes.ids.len(), view.steps as usize);
+        let mut picture = Self {
+            replicas: BTreeMap::new(),
+            moving: view.moving.iter().map(|m| m.shard).collect(),
+            moved: BTreeSet::new(),
+            load: view.nodes.load.clone(),
+            later: view.nodes.background.clone(),
+            in_flight: vec![0; nodes],
+            used_bytes: view.nodes.used_bytes.clone(),
+            moves: 0,
+            moved_bytes: 0,
+        };
+        picture.later.resize(nodes * steps, 0.0);
+        for shard in 0..view.shards.ids.len() {
+            for (i, &node) in view.shards.replicas_of(shard).iter().enumerate() {
+                let part = part(view, shard, i == 0);
+                for step in 0..steps {
+                    picture.later[node as usize * steps + step] += expected_at(view, expected, shard, step) * part;
+                }
+            }
+        }
+        for moving in &view.moving {
+            let Some(shard) = picture.index(view, moving.shard) else {
+                // Out of scope: its load is background, but its traffic counts.
+                if !moving.leader_only {
+                    for id in [moving.source, moving.target] {
+                        if let Ok(node) = view.nodes.ids.binary_search(&id) {
+                            picture.in_flight[node] += 1;
+                        }
+                    }
+                }
+                continue;
+            };
+            let action = if moving.leader_only {
+                Action::TransferLeader(moving.target)
+            } else {
+                Action::MoveReplica { source: moving.source, target: moving.target }
+            };
+            picture.apply(view, expected, shard, action);
+        }
+        picture.moved.clear();
+        picture.moved_bytes = 0;
+        picture
+    }
+
+    /// The shard's place in the view.
+    pub(super) fn index(&self, view: &ClusterView, shard: ShardId) -> Option<usize> {
+        view.shards.ids.binary_search(&shard).ok()
+    }
+
+    /// Replicas, the leader first.
+    pub(crate) fn replicas<'a>(&'a self, view: &'a ClusterView, shard: usize) -> &'a [u32] {
+        self.replicas.get(&shard).map_or_else(|| view.shards.replicas_of(shard), Vec::as_slice)
+    }
+
+    pub(crate) fn is_moving(&self, shard: ShardId) -> bool {
+        self.moving.contains(&shard)
+    }
+
+    pub(crate) fn in_flight(&self, node: usize) -> u32 {
+        self.in_flight[node]
+    }
+
+    pub(super) fn used_bytes(&self, node: usize) -> u64 {
+        self.used_bytes[node]
+    }
+
+    pub(super) fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    pub(super) fn count_move(&mut self) {
+        self.moves = self.moves.saturating_add(1);
+    }
+
+    pub(super) fn moved_bytes(&self) -> u64 {
+        self.moved_bytes
+    }
+
+    pub(super) fn last_moved(&self, view: &ClusterView, shard: usize) -> InstantMs {
+        if self.moved.contains(&shard) { view.now } else { view.shards.last_moved[shard] }
+    }
+
+    /// The busier of present and expected peak utilisation of a node: what drains sort destinations by.
+    pub(crate) fn utilisation(&self, view: &ClusterView, node: usize) -> f32 {
+        let steps = view.steps as usize;
+        let later = &self.later[node * steps..(node + 1) * steps];
+        ratio(later.iter().copied().fold(self.load[node], f32::max), view.nodes.capacity[node])
+    }
+
+    pub(super) fn utilisation_after(
+        &self,
+        view: &ClusterView,
+        expected: &[f32],
+        shard: usize,
+        action: Action,
+        from: usize,
+        to: usize,
+    ) -> After {
+        let moved = self.part_moved(view, shard, action, from);
+        let load = view.shards.leader_load[shard] * moved;
+        let capacity = |node: usize| view.nodes.capacity[node];
+        let now = (ratio(self.load[from] - load, capacity(from)), ratio(self.load[to] + load, capacity(to)));
+
+        let steps = view.steps as usize;
+        let duration = match action {
+            Action::MoveReplica { .. } => view.shards.move_steps[shard],
+            Action::TransferLeader(_)
+            | Action::AddReplica(_)
+            | Action::RemoveReplica(_)
+            | Action::Split
+            | Action::MergeWith(_) => view.limits.leader_steps,
+        };
+        // A move that outlasts the horizon is judged by the horizon's last step.
+        let arrival = (duration.max(0.0).ceil() as usize).min(steps.saturating_sub(1));
+        let mut later = if steps == 0 { now } else { (0.0, 0.0) };
+        for step in arrival..steps {
+            let load = expected_at(view, expected, shard, step) * moved;
+            later.0 = f32::max(later.0, ratio(self.later[from * steps + step] - load, capacity(from)));
+            later.1 = f32::max(later.1, ratio(self.later[to * steps + step] + load, capacity(to)));
+        }
+        After { now, later }
+    }
+
+    /// Takes a move as done. Moves that name no replica change nothing: the rules refused them, or they came from the past.
+    pub(super) fn apply(&mut self, view: &ClusterView, expected: &[f32], shard: usize, action: Action) {
+        let place = |id| view.nodes.ids.binary_search(&id).ok();
+        let mut replicas = self.replicas(view, shard).to_vec();
+        let (from, to) = match action {
+            Action::MoveReplica { source, target } => (place(source), place(target)),
+            Action::TransferLeader(target) => (replicas.first().map(|&leader| leader as usize), place(target)),
+            Action::AddReplica(_) | Action::RemoveReplica(_) | Action::Split | Action::MergeWith(_) => return,
+        };
+        self.moving.insert(view.shards.ids[shard]);
+        self.moved.insert(shard);
+        let (Some(from), Some(to)) = (from, to) else { return };
+        let is_data = matches!(action, Action::MoveReplica { .. });
+        if is_data {
+            self.in_flight[from] += 1;
+            self.in_flight[to] += 1;
+        }
+        let moved = self.part_moved(view, shard, action, from);
+        // A move in flight may have switched already: the view then shows the source no more.
+        let Some(at) = replicas.iter().position(|&node| node as usize == from) else { return };
+        if is_data {
+            let bytes = view.shards.bytes[shard];
+            self.used_bytes[to] = self.used_bytes[to].saturating_add(bytes);
+            self.moved_bytes = self.moved_bytes.saturating_add(bytes);
+            if replicas.contains(&(to as u32)) {
+                return;
+            }
+            replicas[at] = to as u32;
+        } else {
+            let Some(then) = replicas.iter().position(|&node| node as usize == to) else { return };
+            replicas.swap(at, then);
+        }
+        let load = view.shards.leader_load[shard] * moved;
+        self.load[from] -= load;
+        self.load[to] += load;
+        let steps = view.steps as usize;
+        for step in 0..steps {
+            let load = expected_at(view, expected, shard, step) * moved;
+            self.later[from * steps + step] -= load;
+            self.later[to * steps + step] += load;
+        }
+        self.replicas.insert(shard, replicas);
+    }
+
+    /// Share of the leader load that goes along.
+    fn part_moved(&self, view: &ClusterView, shard: usize, action: Action, from: usize) -> f32 {
+        let leads = self.replicas(view, shard).first().is_some_and(|&leader| leader as usize == from);
+        match action {
+            Action::TransferLeader(_) => 1.0 - view.shards.follower_share[shard],
+            Action::MoveReplica { .. }
+            | Action::AddReplica(_)
+            | Action::RemoveReplica(_)
+            | Action::Split
+            | Action::MergeWith(_) => part(view, shard, leads),
+        }
+    }
+}
+
+fn part(view: &ClusterView, shard: usize, leads: bool) -> f32 {
+    if leads { 1.0 } else { view.shards.follower_share[shard] }
+}
+
+fn expected_at(view: &ClusterView, expected: &[f32], shard: usize, step: usize) -> f32 {
+    let steps = view.steps as usize;
+    let from_view = || {
+        let row = (shard * view.quantiles.len() + median_of(&view.quantiles)) * steps;
+        view.shards.predicted.get(row + step).copied().unwrap_or(0.0)
+    };
+    expected.get(shard * steps + step).copied().unwrap_or_else(from_view)
+}
+
+/// Load per capacity; a node that can carry nothing is full with anything.
+fn ratio(load: f32, capacity: f32) -> f32 {
+    if capacity > 0.0 {
+        load.max(0.0) / capacity
+    } else if load > 0.0 {
+        f32::INFINITY
+    } else {
+        0.0
+    }
+}
