@@ -51,6 +51,35 @@ impl Stage {
     pub fn is_switched(self) -> bool {
         matches!(self, Self::Retire | Self::Done)
     }
+
+    /// Whether a migration of `kind` may go from this stage to `next`; staying where it is (progress, failures) is allowed until the end.
+    ///
+    /// `Aborting` may turn into `Retire` (leadership: `Done`), since a change that seemed lost can turn out to be committed: Raft decides.
+    #[must_use]
+    pub fn may_become(self, kind: MigrationKind, next: Self) -> bool {
+        use Stage::{Aborted, Aborting, CatchUp, Copy, Done, Learner, Planned, Retire, Switch, Verify};
+        if self == next {
+            return !self.is_final();
+        }
+        match kind {
+            MigrationKind::Replica => matches!(
+                (self, next),
+                (Planned, Learner)
+                    | (Learner, Copy)
+                    | (Copy, CatchUp)
+                    | (CatchUp, Verify)
+                    | (Verify, Switch)
+                    | (Switch, Retire)
+                    | (Retire, Done)
+                    | (Planned | Learner | Copy | CatchUp | Verify | Switch, Aborting)
+                    | (Aborting, Aborted | Retire)
+            ),
+            MigrationKind::Leader => matches!(
+                (self, next),
+                (Planned, Switch) | (Switch, Done) | (Planned | Switch, Aborting) | (Aborting, Aborted | Done)
+            ),
+        }
+    }
 }
 
 /// The replicated record of one migration.
@@ -74,6 +103,8 @@ pub struct Migration {
     pub started: InstantMs,
     /// When it reached this stage, on the control clock.
     pub stage_since: InstantMs,
+    /// Earliest switch, on the control clock; 0: as soon as the copy is verified. Lets a move take the time it was declared to take.
+    pub not_before: InstantMs,
     /// Pace of the copy in bytes per second of wall time; 0: unthrottled.
     pub copy_bytes_per_s: u64,
     /// Bytes copied so far.
