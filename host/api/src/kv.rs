@@ -147,7 +147,7 @@ pub(crate) async fn get(State(state): State<Arc<ApiState>>, request: Request) ->
             ([(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))], value).into_response()
         }
         None => Problem {
-            kind: "urn:isobar:problem:no-such-key".to_owned(),
+            kind: "urn:isobar:problem:no-such-key".into(),
             ..Problem::not_found("no value under this key: it was never written, or deleted.")
         }
         .into_response(),

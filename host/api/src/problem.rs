@@ -14,11 +14,11 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Problem {
     /// Which kind: stable, for programs.
     #[serde(rename = "type")]
-    #[schema(example = "urn:isobar:problem:conflict")]
-    pub kind: String,
+    #[schema(value_type = String, example = "urn:isobar:problem:conflict")]
+    pub kind: Box<str>,
     /// The kind in words.
-    #[schema(example = "another change came first")]
-    pub title: String,
+    #[schema(value_type = String, example = "the state does not allow it")]
+    pub title: Box<str>,
     /// The HTTP status.
     #[schema(example = 409)]
     pub status: u16,
@@ -39,7 +39,7 @@ pub struct Problem {
     pub limit: Option<u64>,
     /// Seconds to wait before the next try; also sent as `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_s: Option<u64>,
+    pub retry_after_s: Option<u32>,
 }
 
 impl std::fmt::Display for Problem {
@@ -69,8 +69,8 @@ impl Problem {
             other => ("http", other.canonical_reason().unwrap_or("error")),
         };
         Self {
-            kind: format!("urn:isobar:problem:{kind}"),
-            title: title.to_owned(),
+            kind: format!("urn:isobar:problem:{kind}").into(),
+            title: title.into(),
             status: status.as_u16(),
             detail: detail.into(),
             expected: None,
