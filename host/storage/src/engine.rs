@@ -1,7 +1,9 @@
 //! The seam under shard stores: ordered spaces of rows, written in atomic batches, read through snapshots.
 
+mod fjall_engine;
 mod memory_engine;
 
+pub use fjall_engine::FjallEngine;
 pub use memory_engine::MemoryEngine;
 
 use bytes::Bytes;

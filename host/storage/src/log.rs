@@ -4,15 +4,18 @@
 //!
 //! What holds for every [`LogEngine`]:
 //! - records of one group take effect in the order they were submitted;
-//! - `done` is called once the records, and all submitted before them, are durable, on a thread of the log's own or on the caller's;
-//!   it must not block and must not call the log;
+//! - `done` is called once the records, and all of the group submitted before them, are durable, on a thread of the log's own or on the
+//!   caller's; it must not block and must not call the log. Committed markers alone are answered at once;
 //! - what was submitted can be read at once, durable or not;
 //! - a failed write or sync is final: every later submit fails, and says that the node must be restarted. (After a failed `fsync` the
 //!   kernel may have dropped the pages, so that trying again would acknowledge what is not on disk.)
 
+mod fjall_log;
+mod flusher;
 mod memory_log;
 mod tail;
 
+pub use fjall_log::FjallLog;
 pub use memory_log::MemoryLog;
 
 use bytes::Bytes;

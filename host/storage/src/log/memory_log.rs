@@ -1,6 +1,6 @@
 //! A log in memory, for simulations and tests.
 
-use super::tail::{Tail, within};
+use super::tail::{Answer, Tail};
 use super::{GroupId, GroupLog, LogDone, LogEngine, LogRecord};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -40,7 +40,9 @@ impl LogEngine for MemoryLog {
         let groups = self.groups.lock();
         let Some(tail) = groups.get(&group) else { return Ok(Vec::new()) };
         let (_, range) = tail.locate(range);
-        within(max_bytes, tail.read(range).map(Ok))
+        let mut answer = Answer::default();
+        answer.fill(max_bytes, tail.read(range).map(Ok))?;
+        Ok(answer.entries)
     }
 
     fn remove_group(&self, group: GroupId) -> io::Result<()> {

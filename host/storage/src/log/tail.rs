@@ -70,6 +70,8 @@ pub(super) enum Change {
     Committed(Bytes),
     Remove(Range<u64>),
     Purged(u64, Bytes),
+    /// Vote, markers and these entries: all there is.
+    Forget(Range<u64>),
 }
 
 /// A group's state, and its newest entries without gap up to the last one. Pure: the log around it reads and writes.
@@ -194,6 +196,13 @@ impl Tail {
         self.span = after;
     }
 
+    /// Forgets everything, as one submission, and says what to write.
+    pub(super) fn forget(&mut self) -> Vec<Change> {
+        let Span { first, next, .. } = self.span;
+        *self = Self { submitted: self.submitted + 1, flushed: self.flushed, ..Self::default() };
+        vec![Change::Forget(first..next)]
+    }
+
     /// Notes that everything up to and with this submission is flushed.
     pub(super) fn note_flushed(&mut self, submission: u64) {
         self.flushed = self.flushed.max(submission);
@@ -230,20 +239,28 @@ impl Tail {
     }
 }
 
-/// Takes entries until `max_bytes` are used up, though never none.
-pub(super) fn within(
-    max_bytes: usize,
-    entries: impl Iterator<Item = io::Result<(u64, Bytes)>>,
-) -> io::Result<Vec<(u64, Bytes)>> {
-    let mut bytes = 0usize;
-    let mut taken = Vec::new();
-    for entry in entries {
-        let (index, entry) = entry?;
-        bytes = bytes.saturating_add(entry.len());
-        if bytes > max_bytes && !taken.is_empty() {
-            break;
+/// Entries on their way to whoever asked for at most so many bytes, though never for none.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) entries: Vec<(u64, Bytes)>,
+    bytes: usize,
+}
+
+impl Answer {
+    /// Takes entries until `max_bytes` are used up. Returns whether there was room for all of them.
+    pub(super) fn fill(
+        &mut self,
+        max_bytes: usize,
+        entries: impl Iterator<Item = io::Result<(u64, Bytes)>>,
+    ) -> io::Result<bool> {
+        for entry in entries {
+            let (index, entry) = entry?;
+            self.bytes = self.bytes.saturating_add(entry.len());
+            if self.bytes > max_bytes && !self.entries.is_empty() {
+                return Ok(false);
+            }
+            self.entries.push((index, entry));
         }
-        taken.push((index, entry));
+        Ok(true)
     }
-    Ok(taken)
 }
