@@ -202,16 +202,16 @@ impl History {
         self.batch_of(&closed)
     }
 
-    /// All that is kept from step `from` on, oldest first, in batches of at most `max_rows` shards: what a new instance observes. Rows
-    /// without a value there are left out.
+    /// All that is kept from step `from` on, oldest first, in batches of at most `max_rows` shards: what an instance observes to catch up.
+    /// Every shard with history is in one, so that whoever observes them knows what is missing.
     #[must_use]
     pub fn batches(&self, from: u64, max_rows: usize) -> Vec<LoadBatch> {
         let from = from.max(self.end.saturating_sub(self.spec.keep_steps as u64));
-        let ids: Vec<ShardId> = self.rows.iter().filter(|(_, row)| row.end() > from).map(|(&shard, _)| shard).collect();
+        let ids: Vec<ShardId> = self.rows.keys().copied().collect();
         ids.chunks(max_rows.max(1))
             .map(|ids| {
-                let first = ids.iter().map(|id| self.rows[id].first()).min().unwrap_or(from).max(from);
-                self.batch(first, self.end, ids)
+                let oldest = ids.iter().map(|id| self.rows[id].first()).min().unwrap_or(from);
+                self.batch(from.max(oldest).min(self.end), self.end, ids)
             })
             .filter(|batch| batch.steps > 0)
             .collect()

@@ -1,9 +1,18 @@
 //! The control loop and the replicated control state.
+//!
+//! Architecture invariant: synchronous and pure given the policies: no clock, no chance, no I/O. The shell drives it.
 
+pub mod brain;
 mod command;
+pub mod decision;
 mod state;
 
+pub use brain::{
+    Bound, Brain, BrainConfig, BrainEvent, ForecastAnswer, MovePace, Preparation, Prepared, Recording, RoundRules,
+    SavedPolicy, ShardForecast, SlotStatus, SwapReport, Tick,
+};
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
+pub use decision::{ForecastInput, Reopened, without_wall_time};
 pub use state::events::{ControlEvent, EventKind, MAX_EVENTS};
 pub use state::history::{HISTORY_SPAN_MS, HistoryBlob, MAX_HISTORY_BLOBS};
 pub use state::migrations::{MAX_FINISHED_MIGRATIONS, MAX_LIVE_MIGRATIONS, MigrationTotals};

@@ -107,7 +107,7 @@ fn what_is_imported_comes_back_in_batches_of_the_asked_size() {
     assert_eq!(batches[0].shards, [A]);
     assert!(same(&batches[0].values, &[1.0, 2.0, f32::NAN]));
     assert!(same(&batches[1].values, &[f32::NAN, 4.0, 5.0]));
-    assert_eq!(history.batches(2, 256)[0].shards, [B]);
+    assert!(same(&history.batches(2, 256)[0].values, &[f32::NAN, 5.0]));
     assert_eq!(history.batches(3, 256), []);
 }
 

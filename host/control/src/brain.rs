@@ -1,0 +1,522 @@
+//! The control loop: observe → record → forecast → plan → check → score, one [`Brain::tick`] at a time.
+//!
+//! Synchronous, and a function of what it is given: observations, operators' rules, and the policies' answers. The live node and the
+//! simulator drive the same brain. It begins no moves and stores nothing: what is to be done and kept comes back in [`Tick`].
+
+mod config;
+mod evaluate;
+mod forecasts;
+mod preparation;
+mod round;
+mod shares;
+mod slot;
+
+pub use config::{BrainConfig, MovePace, Recording};
+pub use forecasts::{ForecastAnswer, ShardForecast};
+pub use preparation::{Preparation, Prepared, SwapReport};
+pub use round::{BrainEvent, RoundRules, SavedPolicy, Tick};
+pub use slot::{Bound, SlotStatus};
+
+use crate::decision::Blobs;
+use evaluate::OBSERVED_ROWS;
+use forecasts::Forecasts;
+use isobar_analyzer::{
+    BadBatch, HeatMap, HeatMapSpec, History, HistorySpec, RankInput, RankedShard, Score, Scorer, ScorerSpec, TickLoad,
+    rank,
+};
+use isobar_model::{
+    CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
+    PlacementLimits, Role, ShardId, Verdict,
+};
+use isobar_planner::{Ledger, NodeFact, Origin, PlanCheck, RoundInput, ShardFact, ViewInput, drain};
+use isobar_ports::{Forecaster, Observation, Placer, PolicyFailure, PolicyHost, ShardObservation};
+use preparation::Ready;
+use shares::FollowerShares;
+use slot::{Saved, Slot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most refused moves that a decision record keeps; the rest is counted in a note. A hostile plan of 10 000 must not fill the log.
+const MAX_REFUSED_RECORDED: usize = 256;
+/// Most notes that a decision record keeps: the contract's 100, and what the host adds.
+const MAX_NOTES: usize = 128;
+/// The peak quantile that shards are ranked by: what is feared, not what is likely.
+const RANKED_QUANTILE: f32 = 0.9;
+/// Half-life of the forecasters' scores: a day of five-minute steps.
+const SCORE_HALF_LIFE_STEPS: f32 = 288.0;
+
+/// The control loop's state.
+pub struct Brain {
+    config: BrainConfig,
+    host: Arc<dyn PolicyHost>,
+    history: History,
+    shares: FollowerShares,
+    forecaster: Slot<dyn Forecaster>,
+    placer: Slot<dyn Placer>,
+    /// The native forecaster always runs along: it answers for a failing policy, sets the mark that the bound one is scored against,
+    /// and is what the host judges headroom by.
+    builtin_forecaster: Slot<dyn Forecaster>,
+    builtin_placer: Box<dyn Placer>,
+    score: Scorer,
+    builtin_score: Scorer,
+    outscored: bool,
+    forecasts: Forecasts,
+    builtin_forecasts: Forecasts,
+    /// The forecast in force does not speak of now any more, or is not by the policy in force.
+    stale: bool,
+    ledger: Ledger,
+    last_moved: BTreeMap<ShardId, InstantMs>,
+    tick: u64,
+    /// The last round, for the ranking.
+    last_view: Option<ClusterView>,
+    last_moves: Vec<Move>,
+}
+
+impl std::fmt::Debug for Brain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Brain");
+        shown.field("tick", &self.tick).field("forecaster", &self.forecaster).field("placer", &self.placer);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Brain {
+    /// A brain without history, served by the native policies.
+    #[must_use]
+    pub fn new(config: BrainConfig, host: Arc<dyn PolicyHost>) -> Self {
+        let history =
+            History::new(HistorySpec { metric: Metric::Load, step_ms: config.step_ms, keep_steps: config.keep_steps });
+        let scorer = new_scorer(&config);
+        Self {
+            history,
+            shares: FollowerShares::new(config.follower_share),
+            forecaster: Slot::new(Role::Forecast),
+            placer: Slot::new(Role::Place),
+            builtin_forecaster: Slot::new(Role::Forecast),
+            builtin_placer: host.builtin_placer(),
+            score: scorer.clone(),
+            builtin_score: scorer,
+            outscored: false,
+            forecasts: Forecasts::none(),
+            builtin_forecasts: Forecasts::none(),
+            stale: true,
+            ledger: Ledger::default(),
+            last_moved: BTreeMap::new(),
+            tick: 0,
+            last_view: None,
+            last_moves: Vec::new(),
+            config,
+            host,
+        }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &BrainConfig {
+        &self.config
+    }
+
+    /// Its history.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes in steps that are closed already: a trace, or what was persisted before a restart. Forecasters that have seen later ones
+    /// start over at the next tick.
+    pub fn import_history(&mut self, batch: &LoadBatch) -> Result<(), BadBatch> {
+        self.history.import(batch)?;
+        let first = self.history.step_at(batch.start);
+        for slot in [&mut self.forecaster, &mut self.builtin_forecaster] {
+            if slot.fed > first || slot.saved.as_ref().is_some_and(|saved| saved.through > first) {
+                slot.start_over();
+            }
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Tells when shards last moved, as a new leader reads it from the control state. Cool-downs count from these.
+    pub fn note_moved(&mut self, moved: impl IntoIterator<Item = (ShardId, InstantMs)>) {
+        for (shard, at) in moved {
+            let last = self.last_moved.entry(shard).or_insert(at);
+            *last = at.max(*last);
+        }
+    }
+
+    /// Goes on with the tick after `tick`, as a new leader does: the numbers of ticks ascend over all leaders.
+    pub fn continue_after(&mut self, tick: u64) {
+        self.tick = self.tick.max(tick);
+    }
+
+    /// Changes the rules that policies see, from the next tick on.
+    pub fn set_limits(&mut self, limits: PlacementLimits) {
+        self.config.limits = limits;
+    }
+
+    /// Changes how long moves of data are taken to last, from the next tick on.
+    pub fn set_move_pace(&mut self, pace: MovePace) {
+        self.config.move_pace = pace;
+    }
+
+    /// Drops shards that are gone for ever.
+    pub fn forget(&mut self, shards: &[ShardId]) {
+        self.history.forget(shards);
+        self.shares.forget(shards);
+        self.last_moved.retain(|shard, _| !shards.contains(shard));
+        for slot in [&mut self.forecaster, &mut self.builtin_forecaster] {
+            let forgotten = slot.instance.as_mut().map(|instance| instance.forget(shards));
+            if let Some(Err(_)) = forgotten {
+                slot.start_over();
+            }
+        }
+        self.stale = true;
+    }
+
+    /// Gives a child of a split its share of its parent's history.
+    pub fn inherit(&mut self, parent: ShardId, child: ShardId, share: f32) {
+        self.history.inherit(parent, child, share);
+        self.forecaster.start_over();
+        self.builtin_forecaster.start_over();
+        self.stale = true;
+    }
+
+    /// Takes what the next instance of a role needs; see [`Preparation`]. `revision` none: the native policy. Bindings are global today;
+    /// one for a keyspace alone will be a scope given here.
+    pub fn preparation(&mut self, role: Role, revision: Option<(Digest, String)>, config: &str) -> Preparation {
+        let bound = revision.map(|(digest, name)| Bound { digest, name, config: config.to_owned() });
+        let same =
+            |serving: Option<&Bound>| matches!((&bound, serving), (Some(to), Some(from)) if to.name == from.name);
+        let through = self.history.end();
+        match role {
+            Role::Forecast => {
+                let saved = if same(self.forecaster.to_ask()) { self.save_forecaster() } else { None };
+                let history = if bound.is_some() { self.history.batches(0, OBSERVED_ROWS) } else { Vec::new() };
+                let request = self.request(self.history.shards().filter(|&s| self.history.knows(s)).collect());
+                let request = Some(request).filter(|request| !request.shards.is_empty());
+                Preparation { role, bound, saved, history, through, request }
+            }
+            Role::Place => {
+                let saved = if same(self.placer.to_ask()) {
+                    let bytes = self.placer.instance.as_mut().and_then(|placer| placer.save().ok());
+                    bytes.map(|bytes| Saved { bytes, through })
+                } else {
+                    None
+                };
+                Preparation { role, bound, saved, history: Vec::new(), through, request: None }
+            }
+        }
+    }
+
+    /// Both slow and quick part of a preparation at once: for callers that need not keep the brain free meanwhile.
+    pub fn prepare(
+        &mut self,
+        role: Role,
+        revision: Option<(Digest, String)>,
+        config: &str,
+    ) -> Result<Prepared, PolicyFailure> {
+        let host = Arc::clone(&self.host);
+        self.preparation(role, revision, config).run(host.as_ref())
+    }
+
+    /// Puts a prepared instance in place of the one that serves. Shows it the steps closed since first; should it fail at them, the one that
+    /// serves stays.
+    pub fn activate(&mut self, prepared: Prepared) -> Result<SwapReport, PolicyFailure> {
+        let Prepared { role, bound, ready, through, restored, mut observed_steps } = prepared;
+        let to = bound.clone();
+        let end = self.history.end();
+        let from = match (role, ready) {
+            (Role::Forecast, Ready::Forecaster(mut next)) => {
+                let fed = evaluate::feed(next.as_mut(), &self.history, through)?;
+                observed_steps += fed.iter().map(|batch| batch.steps).max().unwrap_or(0);
+                let from = self.forecaster.bound.take();
+                self.forecaster.rebind(bound, Some(next), end);
+                from
+            }
+            (Role::Place, Ready::Placer(next)) => {
+                let from = self.placer.bound.take();
+                self.placer.rebind(bound, Some(next), end);
+                from
+            }
+            (Role::Forecast, Ready::Builtin | Ready::Placer(_)) => {
+                let from = self.forecaster.bound.take();
+                self.forecaster.rebind(None, None, 0);
+                from
+            }
+            (Role::Place, Ready::Builtin | Ready::Forecaster(_)) => {
+                let from = self.placer.bound.take();
+                self.placer.rebind(None, None, 0);
+                from
+            }
+        };
+        if role == Role::Forecast {
+            self.score = new_scorer(&self.config);
+            self.outscored = false;
+            self.stale = true;
+        }
+        tracing::info!(
+            ?role,
+            policy = to.as_ref().map_or("builtin", |b| &b.name),
+            restored,
+            observed_steps,
+            "policy swapped"
+        );
+        Ok(SwapReport { role, from, to, restored, observed_steps })
+    }
+
+    /// One round of the loop.
+    pub fn tick(&mut self, observation: &Observation, rules: &RoundRules) -> Tick {
+        self.tick += 1;
+        let now = observation.now;
+        let mut events = Vec::new();
+        let mut blobs = Blobs::new(self.config.recording);
+        let mut evaluations = Vec::new();
+
+        let closed = self.record(observation);
+        if closed.is_some() || self.stale {
+            evaluations.push(self.forecast_all(&mut blobs, &mut events));
+        }
+
+        let seed = seed_of(self.config.seed, self.tick);
+        let view = self.view(observation, rules, seed);
+        let (plan, evaluation) = self.propose(&view, &mut blobs, &mut events);
+        evaluations.push(evaluation);
+        let mut notes = plan.notes;
+
+        let expected = self.expected(&view);
+        let mut check = PlanCheck::new(&view, self.round_input(rules, now, &expected));
+        let (mut moves, held_back) = drain(&mut check);
+        let (released, _) = check.judge_plan(rules.released.clone(), Origin::Released);
+        let (judged, dropped) = check.judge_plan(plan.moves, Origin::Policy);
+        moves.extend(released);
+        moves.extend(judged);
+        notes.extend(held_back);
+        if dropped > 0 {
+            notes.push(format!("{dropped} moves over the bound of a plan were not judged"));
+        }
+        let spent = check.spent();
+
+        self.ledger.note(now, spent);
+        let accepted: Vec<CheckedMove> = moves.iter().filter(|m| m.verdict == Verdict::Accepted).cloned().collect();
+        for done in &accepted {
+            self.last_moved.insert(done.proposed.shard, now);
+        }
+        self.last_moves = moves
+            .iter()
+            .filter(|m| !matches!(m.verdict, Verdict::Refused { .. }))
+            .map(|m| m.proposed.clone())
+            .collect();
+        self.last_view = Some(view);
+        let moves = bounded(moves, &mut notes);
+        notes.truncate(MAX_NOTES);
+        let record = DecisionRecord { tick: self.tick, now, seed, evaluations, moves, notes };
+        let saved = self.newly_saved();
+        Tick { record, accepted, closed, inputs: blobs.kept, saved, events }
+    }
+
+    /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.
+    pub fn check_by_hand(&mut self, observation: &Observation, rules: &RoundRules, proposed: Move) -> CheckedMove {
+        let view = self.view(observation, rules, 0);
+        let expected = self.expected(&view);
+        let mut check = PlanCheck::new(&view, self.round_input(rules, observation.now, &expected));
+        let checked = check.judge(proposed, Origin::Operator);
+        if checked.verdict == Verdict::Accepted {
+            self.last_moved.insert(checked.proposed.shard, observation.now);
+        }
+        checked
+    }
+
+    /// The forecast in force of these shards.
+    #[must_use]
+    pub fn forecast(&self, shards: &[ShardId]) -> ForecastAnswer {
+        self.forecasts.answer(shards.iter().copied(), self.config.step_ms)
+    }
+
+    /// The forecast in force of all shards.
+    #[must_use]
+    pub fn forecast_of_all(&self) -> ForecastAnswer {
+        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms)
+    }
+
+    /// Load past and forecast.
+    #[must_use]
+    pub fn heat_map(&self, spec: HeatMapSpec) -> HeatMap {
+        let shards: Vec<ShardId> = self.history.shards().collect();
+        HeatMap::draw(&self.history, &shards, |shard| self.forecasts.median(shard), spec)
+    }
+
+    /// Shards ranked by what they are about to do to their nodes, with what the last round would do about it.
+    #[must_use]
+    pub fn ranking(&self, limit: usize) -> Vec<RankedShard> {
+        let Some(view) = &self.last_view else { return Vec::new() };
+        let peaks: Vec<f32> = (view.shards.ids.iter().zip(&view.shards.leader_load))
+            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_QUANTILE).unwrap_or(load))
+            .collect();
+        // Without peaks asked for, the ranking reads them from the paths.
+        let peaks = if self.config.peak_steps == 0 { &[][..] } else { &peaks };
+        rank(RankInput { view, peaks, moves: &self.last_moves, limit })
+    }
+
+    /// How good the forecasts were: those of the bound forecaster, and those of the native one.
+    #[must_use]
+    pub fn score(&self) -> (Score, Score) {
+        (self.score.score(), self.builtin_score.score())
+    }
+
+    /// How each role is served.
+    #[must_use]
+    pub fn status(&self) -> [SlotStatus; 2] {
+        [self.forecaster.status(), self.placer.status()]
+    }
+
+    /// The cluster as the last round saw it.
+    #[must_use]
+    pub fn last_view(&self) -> Option<&ClusterView> {
+        self.last_view.as_ref()
+    }
+
+    /// The states that the policies saved in this round.
+    fn newly_saved(&mut self) -> Vec<SavedPolicy> {
+        let found = [self.forecaster.take_new_save(), self.placer.take_new_save()];
+        let of = |(role, revision, saved): (Role, Digest, Saved)| SavedPolicy {
+            role,
+            revision,
+            observed_until: self.history.start_of(saved.through),
+            bytes: saved.bytes,
+        };
+        found.into_iter().flatten().map(of).collect()
+    }
+
+    /// Takes in what the shards did; gives the steps that closed.
+    fn record(&mut self, observation: &Observation) -> Option<LoadBatch> {
+        let loads: Vec<TickLoad> =
+            observation.shards.iter().map(|s| TickLoad { shard: s.id, load: s.leader_load }).collect();
+        for shard in &observation.shards {
+            self.shares.record(shard.id, shard.leader_load, shard.follower_load);
+        }
+        // A move that another leader began, or an operator: it counts from when it is first seen.
+        for moving in &observation.moving {
+            self.last_moved.entry(moving.shard).or_insert(observation.now);
+        }
+        let kept_ms = u64::from(self.config.step_ms).saturating_mul(self.config.keep_steps as u64);
+        let kept_ms = kept_ms.max(self.config.limits.cool_down_ms);
+        self.last_moved.retain(|_, at| observation.now.since_ms(*at) <= kept_ms);
+
+        let closed = self.history.record(observation.now, observation.span_ms, &loads)?;
+        let first = self.history.step_at(closed.start);
+        for step in first..first + u64::from(closed.steps) {
+            self.score.occurred(step, |shard| self.history.value(shard, step));
+            self.builtin_score.occurred(step, |shard| self.history.value(shard, step));
+        }
+        Some(closed)
+    }
+
+    fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32) -> ClusterView {
+        let quantiles = self.config.quantiles.clone();
+        let nodes = observation.nodes.iter().map(|node| NodeFact {
+            id: node.id,
+            zone: node.zone,
+            state: match node.state {
+                NodeState::Up if rules.draining.contains(&node.id) => NodeState::Draining,
+                NodeState::Up | NodeState::Draining | NodeState::Suspect | NodeState::Down => node.state,
+            },
+            capacity: node.capacity,
+            used_bytes: node.used_bytes,
+            capacity_bytes: node.capacity_bytes,
+        });
+        let width = quantiles.len() * self.config.horizon_steps as usize;
+        let shards = observation.shards.iter().map(|shard| {
+            let load = self.measured(shard, observation.now);
+            let mode = rules.keyspaces.get(&shard.keyspace).map_or(Mode::Advise, |rule| rule.mode);
+            ShardFact {
+                id: shard.id,
+                keyspace: shard.keyspace,
+                replicas: shard.replicas.clone(),
+                bytes: shard.bytes,
+                leader_load: load,
+                follower_share: self.shares.of(shard.id),
+                // A shard without a forecast goes on as it is.
+                predicted: self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec),
+                last_moved: self.last_moved.get(&shard.id).copied().unwrap_or_default(),
+                move_steps: self.config.move_pace.steps(shard.bytes, self.config.step_ms),
+                in_scope: mode != Mode::Observe,
+            }
+        });
+        ViewInput {
+            now: observation.now,
+            step_ms: self.config.step_ms,
+            steps: self.config.horizon_steps,
+            quantiles,
+            nodes: nodes.collect(),
+            shards: shards.collect(),
+            moving: observation.moving.clone(),
+            limits: self.config.limits,
+            seed,
+        }
+        .build()
+    }
+
+    /// Leader load over the last closed step, where that is recent; else over the last tick.
+    fn measured(&self, shard: &ShardObservation, now: InstantMs) -> f32 {
+        let end = self.history.end();
+        let recent = now.since_ms(self.history.start_of(end)) < u64::from(self.config.step_ms);
+        let last = end.checked_sub(1).filter(|_| recent).map_or(f32::NAN, |step| self.history.value(shard.id, step));
+        if last.is_finite() { last } else { shard.leader_load }
+    }
+
+    /// The native median forecast of the view's shards, in its order; where there is none, what is measured now.
+    fn expected(&self, view: &ClusterView) -> Vec<f32> {
+        let steps = view.steps as usize;
+        let mut expected = Vec::with_capacity(view.shards.ids.len() * steps);
+        for (&shard, &load) in view.shards.ids.iter().zip(&view.shards.leader_load) {
+            let median = self.builtin_forecasts.median(shard);
+            expected.extend((0..steps).map(|step| median.get(step).copied().unwrap_or(load)));
+        }
+        expected
+    }
+
+    fn round_input<'a>(&self, rules: &'a RoundRules, now: InstantMs, expected: &'a [f32]) -> RoundInput<'a> {
+        RoundInput {
+            settings: self.config.check,
+            keyspaces: &rules.keyspaces,
+            halted: rules.halted,
+            spent: self.ledger.spent(now),
+            expected,
+        }
+    }
+}
+
+fn new_scorer(config: &BrainConfig) -> Scorer {
+    Scorer::new(ScorerSpec {
+        horizons: config.score_horizons.iter().copied().filter(|&h| h <= config.horizon_steps).collect(),
+        quantiles: config.quantiles.clone(),
+        half_life_steps: SCORE_HALF_LIFE_STEPS,
+    })
+}
+
+/// A seed for each tick: SplitMix64 of the brain's seed and the tick's number (Steele, Lea and Flood 2014).
+fn seed_of(seed: u64, tick: u64) -> u32 {
+    let mut z = seed.wrapping_add(tick.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 32) as u32
+}
+
+/// All accepted and held moves, and the first of those refused.
+fn bounded(moves: Vec<CheckedMove>, notes: &mut Vec<String>) -> Vec<CheckedMove> {
+    let mut refused = 0usize;
+    let mut kept = moves;
+    kept.retain(|m| {
+        let is_refused = matches!(m.verdict, Verdict::Refused { .. });
+        refused += usize::from(is_refused);
+        !is_refused || refused <= MAX_REFUSED_RECORDED
+    });
+    if let Some(more @ 1..) = refused.checked_sub(MAX_REFUSED_RECORDED) {
+        // The host's own word goes first: the policy's notes may already fill the bound.
+        notes.insert(0, format!("{more} more refused moves are not listed"));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! How a brain is set.
+
+use isobar_model::PlacementLimits;
+use isobar_planner::CheckSettings;
+
+/// What a brain keeps of each evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// Nothing: simulations at scale.
+    Nothing,
+    /// Digests of inputs and outputs.
+    Digests,
+    /// Digests, and the bytes: enough to replay.
+    Blobs,
+}
+
+/// How long a move of data takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MovePace {
+    /// Always so many steps.
+    Steps(f32),
+    /// By the size of the replica.
+    Bytes {
+        /// Bytes copied in one second of the control clock.
+        bytes_per_s: u64,
+        /// Steps that stages other than the copy take.
+        overhead_steps: f32,
+    },
+}
+
+impl MovePace {
+    /// Steps that moving a replica of `bytes` takes.
+    #[must_use]
+    pub fn steps(self, bytes: u64, step_ms: u32) -> f32 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Bytes { bytes_per_s, overhead_steps } => {
+                let seconds = bytes as f64 / bytes_per_s.max(1) as f64;
+                overhead_steps + (seconds * 1000.0 / f64::from(step_ms.max(1))) as f32
+            }
+        }
+    }
+}
+
+/// The settings of a brain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrainConfig {
+    /// Length of a step on the control clock.
+    pub step_ms: u32,
+    /// Steps of history kept of each shard.
+    pub keep_steps: usize,
+    /// Steps forecast.
+    pub horizon_steps: u32,
+    /// Quantiles forecast, ascending, with one half among them.
+    pub quantiles: Vec<f32>,
+    /// The first so many steps whose maximum is forecast, too.
+    pub peak_steps: u32,
+    /// Rules that policies see.
+    pub limits: PlacementLimits,
+    /// Rules' figures that policies do not see.
+    pub check: CheckSettings,
+    /// Seeds every policy's chance.
+    pub seed: u64,
+    /// How long a move of data takes.
+    pub move_pace: MovePace,
+    /// Load of a follower per unit of leader load, before any was measured.
+    pub follower_share: f32,
+    /// A policy's state is saved each time it has served so many steps: what a trap can cost at most to observe again.
+    pub save_every_steps: u32,
+    /// Horizons at which forecasts are scored, in steps ahead.
+    pub score_horizons: Vec<u32>,
+    /// The bound forecaster yields to the native one while its error is so many times that one's; none: never.
+    pub outscored_ratio: Option<f64>,
+    /// Steps scored before that is judged.
+    pub outscored_after_steps: u64,
+    /// What is kept of each evaluation.
+    pub recording: Recording,
+}
+
+impl Default for BrainConfig {
+    /// Steps of five minutes, 28 days of them; two hours ahead, the peak of the first; an hour between two moves of one shard.
+    fn default() -> Self {
+        Self {
+            step_ms: 300_000,
+            keep_steps: 28 * 288,
+            horizon_steps: 24,
+            quantiles: vec![0.1, 0.25, 0.5, 0.75, 0.9],
+            peak_steps: 12,
+            limits: PlacementLimits {
+                moves_per_node: 2,
+                moves_per_round: 8,
+                cool_down_ms: 3_600_000,
+                max_utilisation: 0.9,
+                leader_steps: 0.0,
+            },
+            check: CheckSettings::default(),
+            seed: 0,
+            move_pace: MovePace::Steps(6.0),
+            // Reads 80 %, writes 20 %, default weights: 0.2 of 1.2.
+            follower_share: 1.0 / 6.0,
+            save_every_steps: 12,
+            score_horizons: vec![1, 6, 12, 24],
+            outscored_ratio: Some(1.5),
+            outscored_after_steps: 144,
+            recording: Recording::Blobs,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Asking the policies: feeding, opening again, falling back, recording.
+
+use super::slot::Saved;
+use super::{Bound, Brain, BrainEvent, Forecasts};
+use crate::decision::{Blobs, ForecastInput, Reopened, evaluation};
+use isobar_analyzer::History;
+use isobar_model::{
+    ClusterView, Digest, EvaluationRecord, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan, Role, ShardId,
+};
+use isobar_ports::{Forecaster, PolicyFailure, Usage};
+
+/// Rows of one batch of stored history. The contract allows 256; 100 keep a guest's memory flat, as measured.
+pub(super) const OBSERVED_ROWS: usize = 100;
+/// Up to so many steps are shown in one batch, as every tick's are.
+const STEPS_AT_ONCE: u64 = 12;
+
+/// Shows a forecaster all closed steps from `from` on; gives what it showed.
+pub(super) fn feed(
+    forecaster: &mut dyn Forecaster,
+    history: &History,
+    from: u64,
+) -> Result<Vec<LoadBatch>, PolicyFailure> {
+    let at_once = history.end().saturating_sub(from) <= STEPS_AT_ONCE;
+    let batches = history.batches(from, if at_once { usize::MAX } else { OBSERVED_ROWS });
+    for batch in &batches {
+        // One that observed a part only would see the rest of it twice: no lack of history, a failure.
+        forecaster.observe(batch).map_err(|failure| match failure {
+            PolicyFailure::NotReady(why) => PolicyFailure::Policy(format!("does not observe: {why}")),
+            PolicyFailure::Config(_)
+            | PolicyFailure::Policy(_)
+            | PolicyFailure::Trapped(_)
+            | PolicyFailure::Deadline { .. }
+            | PolicyFailure::OutOfFuel { .. }
+            | PolicyFailure::Invalid(_)
+            | PolicyFailure::Unavailable(_) => failure,
+        })?;
+    }
+    Ok(batches)
+}
+
+/// A forecast that a policy made.
+struct Made {
+    batch: ForecastBatch,
+    input: ForecastInput,
+    usage: Usage,
+}
+
+impl Brain {
+    /// What a forecaster is asked about these shards.
+    pub(super) fn request(&self, shards: Vec<ShardId>) -> ForecastRequest {
+        ForecastRequest {
+            metric: Metric::Load,
+            shards,
+            horizon: self.config.horizon_steps,
+            quantiles: self.config.quantiles.clone(),
+            peak_steps: self.config.peak_steps.min(self.config.horizon_steps),
+        }
+    }
+
+    /// Forecasts all shards with history, by the bound forecaster and by the native one; puts the better founded in force.
+    pub(super) fn forecast_all(&mut self, blobs: &mut Blobs, events: &mut Vec<BrainEvent>) -> EvaluationRecord {
+        let known: Vec<ShardId> = self.history.shards().filter(|&shard| self.history.knows(shard)).collect();
+        let request = self.request(known);
+        let end = self.history.end();
+        let start = self.history.start_of(end);
+        let steps = request.horizon as usize;
+        self.stale = false;
+
+        let native = self.ask_native(&request);
+        self.builtin_score.expect(end, &request.shards, steps, &native.batch.values);
+        self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), native.batch.clone());
+
+        let asked = self.forecaster.to_ask().cloned();
+        let answer = match &asked {
+            Some(bound) if !request.shards.is_empty() => Some(self.ask_bound(bound, &request)),
+            Some(_) | None => None,
+        };
+        let (made, by) = match answer {
+            Some(Ok(made)) => {
+                self.forecaster.answered(events);
+                self.score.expect(end, &request.shards, steps, &made.batch.values);
+                self.judge_score(events);
+                self.save_now_and_then(events);
+                if self.outscored { (native, None) } else { (made, asked) }
+            }
+            Some(Err(failure)) => {
+                self.forecaster.failed(&failure, events);
+                (native, None)
+            }
+            None => (native, None),
+        };
+        let fallback = self.forecaster.bound.as_ref().and(self.forecaster.fallback.clone());
+        let fallback = if by.is_some() { None } else { fallback };
+        let record = evaluation(
+            Role::Forecast,
+            by.as_ref(),
+            blobs.note(&made.input),
+            blobs.note(&made.batch),
+            made.usage,
+            fallback.clone(),
+        );
+        self.forecasts = Forecasts::new(by, fallback, start, request, made.batch);
+        record
+    }
+
+    /// Asks for a plan: of the bound placer, or where it fails of the native one.
+    pub(super) fn propose(
+        &mut self,
+        view: &ClusterView,
+        blobs: &mut Blobs,
+        events: &mut Vec<BrainEvent>,
+    ) -> (Plan, EvaluationRecord) {
+        let input = blobs.note(view);
+        if let Some(bound) = self.placer.to_ask().cloned() {
+            match self.ask_placer(&bound, view) {
+                Ok((plan, usage)) => {
+                    self.placer.answered(events);
+                    self.save_placer(events);
+                    let record = evaluation(Role::Place, Some(&bound), input, blobs.note(&plan), usage, None);
+                    return (plan, record);
+                }
+                Err(failure) => self.placer.failed(&failure, events),
+            }
+        }
+        let fallback = self.placer.bound.as_ref().and(self.placer.fallback.clone());
+        match self.builtin_placer.propose(view) {
+            Ok(plan) => {
+                let usage = self.builtin_placer.usage();
+                let record = evaluation(Role::Place, None, input, blobs.note(&plan), usage, fallback);
+                (plan, record)
+            }
+            // Without any answer nothing moves.
+            Err(failure) => {
+                let plan = Plan { moves: Vec::new(), notes: vec![format!("no plan: {failure}")] };
+                let record = evaluation(
+                    Role::Place,
+                    None,
+                    input,
+                    blobs.note(&plan),
+                    Usage::default(),
+                    Some(failure.to_string()),
+                );
+                (plan, record)
+            }
+        }
+    }
+
+    /// The state of the serving forecaster, with the step it has seen up to.
+    pub(super) fn save_forecaster(&mut self) -> Option<Saved> {
+        let through = self.forecaster.fed;
+        let bytes = self.forecaster.instance.as_mut()?.save().ok();
+        // A save that failed may have killed the instance; the last good one will do.
+        bytes.map(|bytes| Saved { bytes, through }).or_else(|| self.forecaster.saved.clone())
+    }
+
+    fn ask_bound(&mut self, bound: &Bound, request: &ForecastRequest) -> Result<Made, PolicyFailure> {
+        let reopened = if self.forecaster.instance.is_none() { Some(self.reopen(bound)?) } else { None };
+        let (end, fed) = (self.history.end(), self.forecaster.fed);
+        let Some(instance) = &mut self.forecaster.instance else {
+            return Err(PolicyFailure::Unavailable("the instance did not open".into()));
+        };
+        let observed = feed(instance.as_mut(), &self.history, fed)?;
+        self.forecaster.fed = end;
+        let batch = instance.predict(request)?;
+        fits(&batch, request)?;
+        let observed = if reopened.is_some() { Vec::new() } else { observed };
+        Ok(Made {
+            batch,
+            input: ForecastInput { observed, reopened, request: request.clone() },
+            usage: instance.usage(),
+        })
+    }
+
+    /// Opens the bound forecaster from its last good save, else empty; it is fed the rest of the history next.
+    fn reopen(&mut self, bound: &Bound) -> Result<Reopened, PolicyFailure> {
+        let saved = self.forecaster.saved.clone().and_then(|saved| {
+            let instance = self.host.forecaster(&bound.digest, &bound.config, Some(&saved.bytes)).ok()?;
+            Some((instance, saved))
+        });
+        let (instance, fed, saved) = match saved {
+            Some((instance, saved)) => (instance, saved.through, Some(Digest::of(&saved.bytes))),
+            None => (self.host.forecaster(&bound.digest, &bound.config, None)?, 0, None),
+        };
+        self.forecaster.instance = Some(instance);
+        self.forecaster.fed = fed;
+        let (from, to) = (self.history.start_of(fed), self.history.start_of(self.history.end()));
+        Ok(Reopened { saved, from, to })
+    }
+
+    fn ask_native(&mut self, request: &ForecastRequest) -> Made {
+        let input = |observed| ForecastInput { observed, reopened: None, request: request.clone() };
+        if request.shards.is_empty() {
+            return Made { batch: ForecastBatch::default(), input: input(Vec::new()), usage: Usage::default() };
+        }
+        match self.native_answer(request) {
+            // The whole of the history need not be told again: it is stored.
+            Ok((batch, observed, usage)) => Made { batch, input: input(observed), usage },
+            Err(failure) => {
+                tracing::warn!(%failure, "the native forecaster failed, load is taken to go on as it is");
+                self.builtin_forecaster.start_over();
+                Made { batch: self.as_it_is(request), input: input(Vec::new()), usage: Usage::default() }
+            }
+        }
+    }
+
+    fn native_answer(
+        &mut self,
+        request: &ForecastRequest,
+    ) -> Result<(ForecastBatch, Vec<LoadBatch>, Usage), PolicyFailure> {
+        let slot = &mut self.builtin_forecaster;
+        let instance = slot.instance.get_or_insert_with(|| self.host.builtin_forecaster());
+        let observed = feed(instance.as_mut(), &self.history, slot.fed)?;
+        let all_at_once = std::mem::replace(&mut slot.fed, self.history.end()) == 0;
+        let batch = instance.predict(request)?;
+        fits(&batch, request)?;
+        Ok((batch, if all_at_once { Vec::new() } else { observed }, instance.usage()))
+    }
+
+    /// The forecast that needs nothing: each shard goes on as it last was.
+    fn as_it_is(&self, request: &ForecastRequest) -> ForecastBatch {
+        let last = |shard: ShardId| {
+            let kept = self.history.spec().keep_steps as u64;
+            let steps = (self.history.end().saturating_sub(kept)..self.history.end()).rev();
+            steps.map(|step| self.history.value(shard, step)).find(|v| v.is_finite()).unwrap_or(0.0)
+        };
+        let (quantiles, horizon) = (request.quantiles.len(), request.horizon as usize);
+        let mut batch = ForecastBatch::default();
+        for &shard in &request.shards {
+            let load = last(shard);
+            batch.values.extend(std::iter::repeat_n(load, quantiles * horizon));
+            if request.peak_steps > 0 {
+                batch.peaks.extend(std::iter::repeat_n(load, quantiles));
+            }
+        }
+        batch
+    }
+
+    fn ask_placer(&mut self, bound: &Bound, view: &ClusterView) -> Result<(Plan, Usage), PolicyFailure> {
+        if self.placer.instance.is_none() {
+            let from_save = self
+                .placer
+                .saved
+                .as_ref()
+                .and_then(|saved| self.host.placer(&bound.digest, &bound.config, Some(&saved.bytes)).ok());
+            let instance = match from_save {
+                Some(instance) => instance,
+                None => self.host.placer(&bound.digest, &bound.config, None)?,
+            };
+            self.placer.instance = Some(instance);
+        }
+        let Some(instance) = &mut self.placer.instance else {
+            return Err(PolicyFailure::Unavailable("the instance did not open".into()));
+        };
+        let plan = instance.propose(view)?;
+        Ok((plan, instance.usage()))
+    }
+
+    /// Saves after the first answer, then each time so many steps were served.
+    fn save_now_and_then(&mut self, events: &mut Vec<BrainEvent>) {
+        let through = self.forecaster.fed;
+        if !self.forecaster.is_save_due(self.config.save_every_steps) {
+            return;
+        }
+        let Some(answer) = self.forecaster.instance.as_mut().map(|instance| instance.save()) else { return };
+        self.forecaster.saved_as(answer, through, events);
+    }
+
+    fn save_placer(&mut self, events: &mut Vec<BrainEvent>) {
+        if !self.placer.is_save_due(self.config.save_every_steps) {
+            return;
+        }
+        let Some(answer) = self.placer.instance.as_mut().map(|instance| instance.save()) else { return };
+        self.placer.saved_as(answer, 0, events);
+    }
+
+    /// The bound forecaster yields while the native one is that much better; it is asked on, so that it can come back.
+    fn judge_score(&mut self, events: &mut Vec<BrainEvent>) {
+        let (ours, native) = (self.score.score(), self.builtin_score.score());
+        let enough = ours.steps() >= self.config.outscored_after_steps;
+        let (Some(ratio), Some(wape), Some(builtin_wape), true) =
+            (self.config.outscored_ratio, ours.wape(), native.wape(), enough)
+        else {
+            self.outscored = false;
+            return;
+        };
+        let worse = wape > ratio * builtin_wape;
+        if worse {
+            self.forecaster.fallback =
+                Some(format!("outscored by the native forecaster: WAPE {wape:.3} against {builtin_wape:.3}"));
+        }
+        if let (true, false, Some(bound)) = (worse, self.outscored, &self.forecaster.bound) {
+            let (role, policy, revision) = (Role::Forecast, bound.name.clone(), bound.digest);
+            events.push(BrainEvent::PolicyOutscored { role, policy, revision, wape, builtin_wape });
+        }
+        self.outscored = worse;
+    }
+}
+
+/// The policy host checks all of this; a native policy does not pass through it.
+fn fits(batch: &ForecastBatch, request: &ForecastRequest) -> Result<(), PolicyFailure> {
+    let paths = request.shards.len() * request.quantiles.len();
+    let peaks = if request.peak_steps == 0 { 0 } else { paths };
+    let (values, asked) = (batch.values.len(), paths * request.horizon as usize);
+    if values != asked || batch.peaks.len() != peaks {
+        let got = batch.peaks.len();
+        return Err(PolicyFailure::Invalid(format!("{values} values and {got} peaks, {asked} and {peaks} asked")));
+    }
+    match batch.values.iter().chain(&batch.peaks).find(|v| !v.is_finite() || **v < 0.0) {
+        Some(bad) => Err(PolicyFailure::Invalid(format!("a forecast of {bad}"))),
+        None => Ok(()),
+    }
+}

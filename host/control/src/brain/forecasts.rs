@@ -1,0 +1,116 @@
+//! The forecast in force: who made it, and each shard's part of it.
+
+use super::slot::Bound;
+use crate::decision::BUILTIN;
+use isobar_model::{Digest, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// One shard's forecast.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShardForecast {
+    /// Which.
+    pub shard: ShardId,
+    /// Leader load units per second, one path a quantile, one value a step.
+    pub paths: Vec<Vec<f32>>,
+    /// Quantiles of the maximum over the first steps; empty where none were made.
+    pub peaks: Vec<f32>,
+}
+
+/// A forecast, and who made it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ForecastAnswer {
+    /// The policy that made it.
+    pub policy: String,
+    /// Its revision; none for the native one.
+    pub revision: Option<Digest>,
+    /// Why the bound policy did not, where the native one did instead.
+    pub fallback: Option<String>,
+    /// Start of its first step.
+    pub start: InstantMs,
+    /// Length of a step.
+    pub step_ms: u32,
+    /// Quantiles of the paths, ascending.
+    pub quantiles: Vec<f32>,
+    /// Steps whose maximum the peaks are of.
+    pub peak_steps: u32,
+    /// By shard, as asked. A shard without history is left out.
+    pub shards: Vec<ShardForecast>,
+}
+
+/// A forecast of all shards with history.
+#[derive(Clone, Debug)]
+pub(super) struct Forecasts {
+    pub(super) by: Option<Bound>,
+    pub(super) fallback: Option<String>,
+    pub(super) start: InstantMs,
+    pub(super) request: ForecastRequest,
+    batch: ForecastBatch,
+    rows: HashMap<ShardId, usize>,
+}
+
+impl Forecasts {
+    pub(super) fn none() -> Self {
+        let request =
+            ForecastRequest { metric: Metric::Load, shards: vec![], horizon: 0, quantiles: vec![], peak_steps: 0 };
+        Self::new(None, None, InstantMs(0), request, ForecastBatch::default())
+    }
+
+    pub(super) fn new(
+        by: Option<Bound>,
+        fallback: Option<String>,
+        start: InstantMs,
+        request: ForecastRequest,
+        batch: ForecastBatch,
+    ) -> Self {
+        let rows = request.shards.iter().copied().zip(0..).collect();
+        Self { by, fallback, start, request, batch, rows }
+    }
+
+    /// All of a shard's paths, `[q * horizon + step]`.
+    pub(super) fn paths(&self, shard: ShardId) -> Option<&[f32]> {
+        let row = *self.rows.get(&shard)?;
+        let width = self.request.quantiles.len() * self.request.horizon as usize;
+        self.batch.values.get(row * width..(row + 1) * width)
+    }
+
+    /// The path of the quantile next to one half; empty where there is none.
+    pub(super) fn median(&self, shard: ShardId) -> &[f32] {
+        let horizon = self.request.horizon as usize;
+        let q = nearest(&self.request.quantiles, 0.5);
+        self.paths(shard).and_then(|paths| paths.get(q * horizon..(q + 1) * horizon)).unwrap_or_default()
+    }
+
+    /// The quantile of the shard's peak next to `quantile`.
+    pub(super) fn peak(&self, shard: ShardId, quantile: f32) -> Option<f32> {
+        let row = *self.rows.get(&shard)?;
+        let quantiles = self.request.quantiles.len();
+        self.batch.peaks.get(row * quantiles + nearest(&self.request.quantiles, quantile)).copied()
+    }
+
+    pub(super) fn answer(&self, shards: impl Iterator<Item = ShardId>, step_ms: u32) -> ForecastAnswer {
+        let (quantiles, horizon) = (self.request.quantiles.len(), self.request.horizon as usize);
+        let of = |shard| {
+            let (row, paths) = (*self.rows.get(&shard)?, self.paths(shard)?);
+            let peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles).unwrap_or_default().to_vec();
+            let paths = paths.chunks(horizon.max(1)).map(<[f32]>::to_vec).collect();
+            Some(ShardForecast { shard, paths, peaks })
+        };
+        ForecastAnswer {
+            policy: self.by.as_ref().map_or(BUILTIN, |bound| &bound.name).to_owned(),
+            revision: self.by.as_ref().map(|bound| bound.digest),
+            fallback: self.fallback.clone(),
+            start: self.start,
+            step_ms,
+            quantiles: self.request.quantiles.clone(),
+            peak_steps: self.request.peak_steps,
+            shards: shards.filter_map(of).collect(),
+        }
+    }
+}
+
+fn nearest(quantiles: &[f32], wanted: f32) -> usize {
+    let off = |q: &f32| (q - wanted).abs();
+    let best = quantiles.iter().enumerate().min_by(|(_, a), (_, b)| off(a).total_cmp(&off(b)));
+    best.map_or(0, |(i, _)| i)
+}

@@ -1,0 +1,101 @@
+//! What goes into one tick beside the observation, and what comes out.
+
+use isobar_model::{CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, LoadBatch, Move, NodeId, Role};
+use isobar_planner::KeyspaceRule;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What operators have decided, at one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RoundRules {
+    /// Mode and factor by keyspace; a keyspace that is missing is in `advise`.
+    pub keyspaces: BTreeMap<KeyspaceId, KeyspaceRule>,
+    /// All automatic moves are halted.
+    pub halted: bool,
+    /// Nodes being emptied.
+    pub draining: BTreeSet<NodeId>,
+    /// Moves of earlier plans that an operator released: judged again, but for their keyspace's mode.
+    pub released: Vec<Move>,
+}
+
+/// Something about a policy that operators must hear of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum BrainEvent {
+    /// The bound policy failed, the native one answered.
+    PolicyFailed {
+        /// The role.
+        role: Role,
+        /// Its name.
+        policy: String,
+        /// Its revision.
+        revision: Digest,
+        /// Why.
+        failure: String,
+        /// Failures running, this one included.
+        running: u32,
+    },
+    /// The bound policy answers again.
+    PolicyRecovered {
+        /// The role.
+        role: Role,
+        /// Its name.
+        policy: String,
+        /// Its revision.
+        revision: Digest,
+    },
+    /// The bound policy failed three times running: the native one answers until another is bound.
+    PolicyQuarantined {
+        /// The role.
+        role: Role,
+        /// Its name.
+        policy: String,
+        /// Its revision.
+        revision: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// The native forecaster was so much better that it answers, for as long as it is.
+    PolicyOutscored {
+        /// The role.
+        role: Role,
+        /// Its name.
+        policy: String,
+        /// Its revision.
+        revision: Digest,
+        /// Its error (WAPE).
+        wape: f64,
+        /// The native one's.
+        builtin_wape: f64,
+    },
+}
+
+/// A policy's state, saved: what a new leader opens its instance from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedPolicy {
+    /// The role.
+    pub role: Role,
+    /// The revision that saved.
+    pub revision: Digest,
+    /// Start of the first step it has not observed.
+    pub observed_until: InstantMs,
+    /// The state.
+    pub bytes: Vec<u8>,
+}
+
+/// What one tick came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    /// Everything needed to see it, and with the blobs to replay it.
+    pub record: DecisionRecord,
+    /// Moves to begin, in this order.
+    pub accepted: Vec<CheckedMove>,
+    /// Steps that closed: to be persisted.
+    pub closed: Option<LoadBatch>,
+    /// Blobs that the record names.
+    pub inputs: Vec<(Digest, Vec<u8>)>,
+    /// States that policies saved, to be persisted.
+    pub saved: Vec<SavedPolicy>,
+    /// What operators must hear of.
+    pub events: Vec<BrainEvent>,
+}
