@@ -97,19 +97,18 @@ impl Replicas {
         self.stores.read().values().cloned().collect()
     }
 
-    /// Removes this incarnation of `shard`, its data in the background. Returns whether it was there: another incarnation stays. Its
-    /// group must be stopped before.
+    /// Removes this incarnation of `shard`, its data in the background. Returns whether it was there: another incarnation stays.
+    /// Stop its group before: whoever still holds the store gets `NotFound` from it.
     ///
     /// # Errors
     /// The engine failed.
     pub fn remove(&self, shard: ShardId, incarnation: Incarnation) -> io::Result<bool> {
         let _changing = self.changing.lock();
-        let Some(record) = self.get(shard).map(|store| store.record()) else { return Ok(false) };
-        if record.incarnation != incarnation {
+        let Some(store) = self.get(shard) else { return Ok(false) };
+        if store.record().incarnation != incarnation {
             return Ok(false);
         }
-        let changes = vec![Kind::Replica.remove(shard.0), Kind::State.remove(shard.0)];
-        self.extents.write(None, Some(record.extent), changes)?;
+        store.remove()?;
         self.stores.write().remove(&shard);
         Ok(true)
     }

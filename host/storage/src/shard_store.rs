@@ -11,7 +11,7 @@ use bytes::Bytes;
 use isobar_model::keyspace::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use isobar_model::{Generation, Incarnation, KeyRange, ShardId};
 use isobar_ports::ReplicaDigest;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -99,6 +99,13 @@ struct Current {
     state: ReplicaState,
 }
 
+/// Whether a store may still write: a snapshot that comes late must not bring back a replica that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Living,
+    Removed,
+}
+
 /// One replica of a shard on this node. Its rows, its state and its place in the log change in one atomic batch; they are not synced on
 /// their own, as the log has every entry until [`Self::sync`] was called and the log purged.
 #[derive(Debug)]
@@ -106,7 +113,7 @@ pub struct ShardStore {
     engine: Arc<dyn Engine>,
     extents: Arc<Extents>,
     /// Held by whoever changes rows: one at a time. Readers never wait for it.
-    changing: Mutex<()>,
+    changing: Mutex<Life>,
     current: RwLock<Current>,
 }
 
@@ -117,7 +124,7 @@ impl ShardStore {
         record: ReplicaRecord,
         state: ReplicaState,
     ) -> Self {
-        Self { engine, extents, changing: Mutex::new(()), current: RwLock::new(Current { record, state }) }
+        Self { engine, extents, changing: Mutex::new(Life::Living), current: RwLock::new(Current { record, state }) }
     }
 
     /// Who the replica is.
@@ -145,9 +152,9 @@ impl ShardStore {
     /// range, and is refused otherwise (promise 4).
     ///
     /// # Errors
-    /// The engine failed: nothing was applied, and the node must be restarted.
+    /// `NotFound` where the replica was removed. Otherwise the engine failed: nothing was applied, and the node must be restarted.
     pub fn apply(&self, commands: &[(u64, Bytes)], applied: Bytes) -> io::Result<Vec<Bytes>> {
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
         let (record, state) = {
             let current = self.current.read();
             (current.record.clone(), current.state.clone())
@@ -245,11 +252,11 @@ impl ShardStore {
     /// Puts a received snapshot in the place of all rows and state, atomically and durably; the old extent is deleted in the background.
     ///
     /// # Errors
-    /// `InvalidInput` for the snapshot of another shard; the engine failed.
+    /// `InvalidInput` for the snapshot of another shard, `NotFound` where the replica was removed; the engine failed.
     pub fn install(&self, received: ReceivedSnapshot) -> io::Result<()> {
         let ReceivedSnapshot { header, extent } = received;
         self.check_shard(header.shard)?;
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
         let mut current = self.current.write();
         let old = current.record.extent;
         let record = ReplicaRecord {
@@ -277,6 +284,27 @@ impl ShardStore {
     /// Syncing failed: the node must be restarted.
     pub fn sync(&self) -> io::Result<()> {
         self.engine.sync()
+    }
+
+    /// Removes the replica for good: from now on nothing can be applied or installed.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let mut life = self.change()?;
+        let ReplicaRecord { shard, extent, .. } = self.record();
+        let changes = vec![Kind::Replica.remove(shard.0), Kind::State.remove(shard.0)];
+        self.extents.write(None, Some(extent), changes)?;
+        *life = Life::Removed;
+        Ok(())
+    }
+
+    fn change(&self) -> io::Result<MutexGuard<'_, Life>> {
+        let life = self.changing.lock();
+        match *life {
+            Life::Living => Ok(life),
+            Life::Removed => {
+                let message = format!("the replica of shard {} was removed from this node", self.record().shard);
+                Err(io::Error::new(io::ErrorKind::NotFound, message))
+            }
+        }
     }
 
     fn check_shard(&self, shard: ShardId) -> io::Result<()> {

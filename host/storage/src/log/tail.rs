@@ -264,3 +264,60 @@ impl Answer {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn append(tail: &mut Tail, index: u64) -> Vec<Change> {
+        let entry = Bytes::from(vec![index as u8; 100]);
+        tail.take(GROUP, vec![LogRecord::Append { index, entry }]).unwrap()
+    }
+
+    fn indices(tail: &Tail) -> Vec<u64> {
+        let (_, in_memory) = tail.locate(0..u64::MAX);
+        tail.read(in_memory).map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn only_what_is_flushed_leaves_memory() {
+        let mut tail = Tail::default();
+        (0..10).for_each(|index| drop(append(&mut tail, index)));
+        assert_eq!(tail.shrink_to(0), 0, "nothing is on disk yet");
+        tail.note_flushed(7);
+        assert_eq!(tail.shrink_to(0), 7 * (100 + ENTRY_OVERHEAD_BYTES));
+        assert_eq!(indices(&tail), [7, 8, 9]);
+        assert_eq!(tail.locate(2..9), (2..7, 7..9));
+        assert_eq!(tail.locate(20..30), (20..20, 20..20));
+        tail.note_flushed(10);
+        tail.shrink_to(0);
+        assert_eq!((tail.bytes(), tail.last_index()), (0, Some(9)));
+        assert!(tail.entries.capacity() < 4, "an idle group costs next to nothing");
+    }
+
+    #[test]
+    fn a_truncation_below_memory_leaves_the_rest_to_disk() {
+        let mut tail = Tail::new(None, None, None, Some(3..20));
+        append(&mut tail, 20);
+        let changes = tail.take(GROUP, vec![LogRecord::TruncateAfter(Some(10))]).unwrap();
+        assert_eq!(changes, [Change::Remove(11..21)]);
+        assert_eq!(tail.locate(0..100), (3..11, 11..11));
+        append(&mut tail, 11);
+        assert_eq!(tail.locate(0..100), (3..11, 11..12));
+        assert_eq!(tail.bytes(), 100 + ENTRY_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn a_purge_past_the_end_removes_only_what_exists() {
+        let mut tail = Tail::new(None, None, None, Some(3..6));
+        let purge = |upto| LogRecord::Purge { upto, marker: Bytes::new() };
+        let changes = tail.take(GROUP, vec![purge(1_000_000)]).unwrap();
+        assert_eq!(changes, [Change::Remove(3..6), Change::Purged(1_000_000, Bytes::new())]);
+        assert!(tail.take(GROUP, vec![LogRecord::Append { index: 6, entry: Bytes::new() }]).is_err());
+        append(&mut tail, 1_000_001);
+        assert_eq!(tail.take(GROUP, vec![purge(5)]).unwrap(), [], "an older purge changes nothing");
+        assert_eq!(indices(&tail), [1_000_001]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use isobar_model::NodeId;
-use isobar_storage::{GroupId, Identity, LogEngine, LogRecord, NodeDir};
+use isobar_storage::{FjallLog, GroupId, Identity, LogEngine, LogRecord, NodeDir};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -92,4 +92,47 @@ fn an_acknowledged_append_survives_sigkill() {
     let applied: u64 = std::str::from_utf8(&store.state().applied).unwrap().parse().unwrap();
     let last = store.get(format!("key-{}", applied % 50).as_bytes()).unwrap().unwrap();
     assert_eq!(last, applied.to_string(), "rows and marker are of one batch");
+}
+
+/// Not a test of its own: the process to which `a_disk_that_refuses_writes_is_fatal_and_said_so` leaves no room. Does nothing when run by
+/// itself.
+#[test]
+fn child_whose_disk_is_full() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let log = FjallLog::open(directory.as_ref()).unwrap();
+    let submit = |index| {
+        let (sender, outcome) = mpsc::channel();
+        let append = LogRecord::Append { index, entry: entry(0, index) };
+        log.submit(GroupId(0), vec![append], Box::new(move |result| sender.send(result).unwrap()));
+        outcome.recv().unwrap()
+    };
+    let (failed, error) = (0..100_000).find_map(|index| submit(index).err().map(|error| (index, error))).unwrap();
+    println!("acknowledged 0 {failed}");
+    println!("refused {error}");
+    println!("refused {}", submit(failed + 1).unwrap_err());
+    println!("refused {}", log.remove_group(GroupId(0)).unwrap_err());
+}
+
+#[test]
+fn a_disk_that_refuses_writes_is_fatal_and_said_so() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(FjallLog::open(directory.path()).unwrap());
+    // A limit on the size of files makes writes fail past it, as a full disk would.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact crash::child_whose_disk_is_full --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(DIRECTORY, directory.path())
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let refused: Vec<&str> = output.lines().filter(|line| line.contains("refused")).collect();
+    assert_eq!(refused.len(), 3, "{output}");
+    assert!(refused.iter().all(|line| line.contains("Restart the node")), "{output}");
+    let failed = output.lines().find_map(|line| line.strip_prefix("acknowledged 0 ")).unwrap().parse::<u64>().unwrap();
+    assert!(failed > 0, "{output}");
+
+    let log = FjallLog::open(directory.path()).unwrap();
+    let entries = log.entries(GroupId(0), 0..u64::MAX, usize::MAX).unwrap();
+    assert!(entries.len() as u64 >= failed, "{} of {failed} acknowledged", entries.len());
+    assert!(entries.iter().all(|(index, found)| *found == entry(0, *index)));
 }

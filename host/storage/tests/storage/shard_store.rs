@@ -189,6 +189,28 @@ fn a_replica_is_made_once_and_removed_by_incarnation() {
 }
 
 #[test]
+fn a_removed_replica_stays_removed() {
+    on_each_engine(|engine| {
+        let replicas = Replicas::open(Arc::clone(&engine)).unwrap();
+        let store = replicas.create(SHARD, Incarnation(1), everything(), Generation(1)).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let mut receiver = store.receive(snapshot.header().clone()).unwrap();
+        for chunk in snapshot.chunks(0).unwrap() {
+            receiver.take(&chunk.unwrap()).unwrap();
+        }
+        let late = receiver.finish().unwrap();
+        replicas.remove(SHARD, Incarnation(1)).unwrap();
+
+        assert_eq!(store.install(late).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        let apply = store.apply(&[(1, put("a", "1"))], "1".into());
+        assert_eq!(apply.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        assert!(matches!(store.get(b"a"), Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound));
+        assert_eq!(engine.spaces(), []);
+        assert!(Replicas::open(Arc::clone(&engine)).unwrap().all().is_empty());
+    });
+}
+
+#[test]
 fn an_extent_that_no_replica_uses_is_deleted_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     {
