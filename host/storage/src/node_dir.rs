@@ -23,6 +23,7 @@ use std::sync::Arc;
 /// The layout this version reads and writes.
 const FORMAT: u32 = 1;
 const IDENTITY_FILE: &str = "identity";
+const PARTIAL_IDENTITY_FILE: &str = "identity.partial";
 const LOCK_FILE: &str = "lock";
 /// Longest name of a cluster, in bytes.
 const MAX_CLUSTER_BYTES: usize = 64;
@@ -108,16 +109,28 @@ impl NodeDir {
     /// See [`NodeDirError`]; each says what to do.
     pub fn open(path: &Path, identity: Identity) -> Result<Self, NodeDirError> {
         check_cluster(&identity.cluster)?;
-        let unusable = |error| NodeDirError::Unusable { path: path.to_owned(), error };
+        let busy = || NodeDirError::InUse { path: path.to_owned() };
+        let unusable = |error: io::Error| {
+            if error.kind() == io::ErrorKind::ResourceBusy {
+                return busy();
+            }
+            NodeDirError::Unusable { path: path.to_owned(), error }
+        };
         fs::create_dir_all(path).map_err(unusable)?;
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(unusable)?;
+        // Looked at before it is written to: a directory of something else must stay as it is.
+        is_claimed(path, &identity)?;
+        let lock = path.join(LOCK_FILE);
+        let lock = File::options().create(true).truncate(false).write(true).open(lock).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(NodeDirError::InUse { path: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => return Err(busy()),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        claim(path, &identity)?;
+        // Looked at again under the lock: another process may have been faster.
+        if !is_claimed(path, &identity)? {
+            let text = format!("format {FORMAT}\ncluster {}\nnode {}\n", identity.cluster, identity.node);
+            write_whole(path, IDENTITY_FILE, PARTIAL_IDENTITY_FILE, text.as_bytes()).map_err(unusable)?;
+        }
         let log = FjallLog::open(&path.join("log")).map_err(unusable)?;
         let engine: Arc<dyn Engine> = Arc::new(FjallEngine::open(&path.join("replicas")).map_err(unusable)?);
         let replicas = Replicas::open(Arc::clone(&engine)).map_err(unusable)?;
@@ -154,36 +167,31 @@ fn check_cluster(name: &str) -> Result<(), NodeDirError> {
     Ok(())
 }
 
-/// Checks that the directory is this node's, or nobody's: then it becomes this node's.
-fn claim(path: &Path, wanted: &Identity) -> Result<(), NodeDirError> {
+/// Checks that the directory is this node's (then true) or nobody's (then false).
+fn is_claimed(path: &Path, wanted: &Identity) -> Result<bool, NodeDirError> {
     let unusable = |error| NodeDirError::Unusable { path: path.to_owned(), error };
     let unknown = |problem: String| NodeDirError::Unknown { path: path.to_owned(), problem };
-    match fs::read_to_string(path.join(IDENTITY_FILE)) {
-        Ok(text) => {
-            let (format, found) =
-                parse(&text).ok_or_else(|| unknown("has an identity file that can't be read".into()))?;
-            if format != FORMAT {
-                let problem = format!("is of format {format}, this version of Isobar knows format {FORMAT} only");
-                return Err(unknown(problem));
-            }
-            if found != *wanted {
-                return Err(NodeDirError::Foreign { path: path.to_owned(), found, wanted: wanted.clone() });
-            }
-            Ok(())
-        }
+    let text = match fs::read_to_string(path.join(IDENTITY_FILE)) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let partial = format!("{IDENTITY_FILE}{}", crate::files::PARTIAL_SUFFIX);
             for file in fs::read_dir(path).map_err(unusable)? {
                 let name = file.map_err(unusable)?.file_name();
-                if name != LOCK_FILE && name != *partial {
+                if name != LOCK_FILE && name != PARTIAL_IDENTITY_FILE {
                     return Err(unknown(format!("is not Isobar's: it holds {}", name.display())));
                 }
             }
-            let text = format!("format {FORMAT}\ncluster {}\nnode {}\n", wanted.cluster, wanted.node);
-            write_whole(path, IDENTITY_FILE, &partial, text.as_bytes()).map_err(unusable)
+            return Ok(false);
         }
-        Err(error) => Err(unusable(error)),
+        Err(error) => return Err(unusable(error)),
+    };
+    let (format, found) = parse(&text).ok_or_else(|| unknown("has an identity file that can't be read".into()))?;
+    if format != FORMAT {
+        return Err(unknown(format!("is of format {format}, this version of Isobar knows format {FORMAT} only")));
     }
+    if found != *wanted {
+        return Err(NodeDirError::Foreign { path: path.to_owned(), found, wanted: wanted.clone() });
+    }
+    Ok(true)
 }
 
 /// Format and identity, from the identity file.
@@ -230,7 +238,17 @@ mod tests {
         fs::write(temporary.path().join("thesis.tex"), "x").unwrap();
         let message = NodeDir::open(temporary.path(), identity("demo", 1)).unwrap_err().to_string();
         assert!(message.contains("it holds thesis.tex"), "{message}");
-        assert!(!temporary.path().join(IDENTITY_FILE).exists());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_whose_log_is_still_open_is_in_use() {
+        let temporary = tempfile::tempdir().unwrap();
+        let log = Arc::clone(&NodeDir::open(temporary.path(), identity("demo", 1)).unwrap().log);
+        let error = NodeDir::open(temporary.path(), identity("demo", 1)).unwrap_err();
+        assert!(matches!(error, NodeDirError::InUse { .. }), "{error}");
+        drop(log);
+        NodeDir::open(temporary.path(), identity("demo", 1)).unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::extent::Extents;
-use crate::row::Kind;
+use crate::row::{Kind, damaged};
 use crate::shard_store::{ReplicaRecord, ReplicaState, ShardStore};
 use isobar_model::{Generation, Incarnation, KeyRange, ShardId};
 use parking_lot::{Mutex, RwLock};
@@ -45,8 +45,12 @@ impl Replicas {
     pub fn open(engine: Arc<dyn Engine>) -> io::Result<Self> {
         let extents = Arc::new(Extents::open(Arc::clone(&engine))?);
         let mut states: BTreeMap<u64, ReplicaState> = Kind::State.all(&*engine)?.into_iter().collect();
+        let spaces = engine.spaces();
         let mut stores = BTreeMap::new();
         for (shard, record) in Kind::Replica.all::<ReplicaRecord>(&*engine)? {
+            if !spaces.contains(&record.extent) {
+                return Err(damaged(&format!("extent {} of shard {shard}", record.extent)));
+            }
             let state = states.remove(&shard).unwrap_or_default();
             let store = ShardStore::new(Arc::clone(&engine), Arc::clone(&extents), record, state);
             stores.insert(ShardId(shard), Arc::new(store));
