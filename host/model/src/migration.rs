@@ -97,6 +97,8 @@ pub struct Migration {
     pub target: NodeId,
     /// The new replica's life, 0 for leadership alone.
     pub incarnation: Incarnation,
+    /// The life of the replica that goes, 0 for leadership alone.
+    pub source_incarnation: Incarnation,
     /// Where it stands.
     pub stage: Stage,
     /// When it was recorded, on the control clock.

@@ -104,9 +104,10 @@ impl ControlState {
                 }
             }
         }
-        let incarnation = match kind {
-            MigrationKind::Replica => self.new_incarnation(),
-            MigrationKind::Leader => Incarnation(0),
+        let leaving = shard.replicas.iter().find(|r| r.node == source).map_or(Incarnation(0), |r| r.incarnation);
+        let (incarnation, source_incarnation) = match kind {
+            MigrationKind::Replica => (self.new_incarnation(), leaving),
+            MigrationKind::Leader => (Incarnation(0), Incarnation(0)),
         };
         let operation = OperationId(self.next_operation);
         self.next_operation += 1;
@@ -117,6 +118,7 @@ impl ControlState {
             source,
             target,
             incarnation,
+            source_incarnation,
             stage: Stage::Planned,
             started: self.now,
             stage_since: self.now,
