@@ -30,10 +30,8 @@ impl Fake {
     }
 
     fn perform(&self, shard: ShardId, effect: &Effect) -> Result<Outcome, ShardOpError> {
-        match self.see(shard.0, |world| world.perform(effect)) {
-            Outcome::Failed(error) => Err(error),
-            outcome => Ok(outcome),
-        }
+        let outcome = self.see(shard.0, |world| world.perform(effect));
+        if let Outcome::Failed(error) = outcome { Err(error) } else { Ok(outcome) }
     }
 
     fn change(&self, fence: Fence, shard: ShardId, effect: &Effect) -> Result<Outcome, ShardOpError> {
@@ -59,10 +57,8 @@ impl Fake {
 #[async_trait]
 impl ShardOps for Fake {
     async fn status(&self, shard: ShardId) -> Result<ShardStatus, ShardOpError> {
-        match self.perform(shard, &Effect::Status)? {
-            Outcome::Status(status) => Ok(status),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Status(status) = self.perform(shard, &Effect::Status)? else { panic!("another answer") };
+        Ok(status)
     }
     async fn prepare_replica(&self, fence: Fence, shard: ShardId, _: Replica) -> Result<(), ShardOpError> {
         self.change(fence, shard, &Effect::Prepare).map(drop)
@@ -71,16 +67,12 @@ impl ShardOps for Fake {
         self.change(fence, shard, &Effect::AddLearner).map(drop)
     }
     async fn copy_progress(&self, shard: ShardId, _: NodeId) -> Result<CopyProgress, ShardOpError> {
-        match self.perform(shard, &Effect::CopyProgress)? {
-            Outcome::Progress(progress) => Ok(progress),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Progress(progress) = self.perform(shard, &Effect::CopyProgress)? else { panic!("another answer") };
+        Ok(progress)
     }
     async fn verify(&self, fence: Fence, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, ShardOpError> {
-        match self.change(fence, shard, &Effect::Verify)? {
-            Outcome::Digests(digests) => Ok(digests),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Digests(digests) = self.change(fence, shard, &Effect::Verify)? else { panic!("another answer") };
+        Ok(digests)
     }
     async fn change_voters(&self, fence: Fence, shard: ShardId, voters: BTreeSet<NodeId>) -> Result<(), ShardOpError> {
         self.change(fence, shard, &Effect::ChangeVoters(voters)).map(drop)
