@@ -1,6 +1,7 @@
 use crate::envelope::{seal, unseal};
 use crate::failure::Failure;
 use crate::series_model::{Seasons, SeriesModel};
+use isobar_model::ids::MAX_ID;
 use isobar_model::{ForecastBatch, ForecastRequest, LoadBatch, Metric, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,10 @@ impl<M: SeriesModel> Forecaster<M> {
     /// [`Failure::Config`], naming the field.
     pub fn new(config: &str) -> Result<Self, Failure> {
         let config = if config.trim().is_empty() { "{}" } else { config };
+        if !config.trim_start().starts_with('{') {
+            // A list would do for serde, its entries taken for the fields in turn.
+            return Err(Failure::Config("the configuration is to be a JSON object".to_owned()));
+        }
         let config: M::Config = serde_json::from_str(config).map_err(|error| Failure::Config(error.to_string()))?;
         M::check(&config).map_err(Failure::Config)?;
         Ok(Self { config, state: State { step_ms: 0, next: BTreeMap::new(), tracks: BTreeMap::new() }, seasons: None })
@@ -72,6 +77,9 @@ impl<M: SeriesModel> Forecaster<M> {
         if batch.step_ms == 0 {
             return Err(Failure::Other("a step of 0 ms".to_owned()));
         }
+        if batch.start.0 >= MAX_ID {
+            return Err(Failure::Other(format!("an instant of {} ms, past what the contract allows", batch.start)));
+        }
         if self.state.step_ms != 0 && self.state.step_ms != batch.step_ms {
             return Err(Failure::Other(format!(
                 "steps of {} ms after steps of {} ms: open a new instance for another step",
@@ -82,7 +90,7 @@ impl<M: SeriesModel> Forecaster<M> {
         let half_life = M::error_half_life_days(&self.config);
         let seasons = self.seasons.get_or_insert_with(|| Seasons::new(batch.step_ms, half_life));
         // To the nearest step: a tick that comes a little early or late is the same tick.
-        let first = batch.start.0.saturating_add(u64::from(batch.step_ms) / 2) / u64::from(batch.step_ms);
+        let first = (batch.start.0 + u64::from(batch.step_ms) / 2) / u64::from(batch.step_ms);
         let after = first + u64::from(batch.steps);
         let next = self.state.next.entry(batch.metric).or_insert(after);
         *next = after.max(*next);
@@ -174,7 +182,7 @@ impl<M: SeriesModel> Forecaster<M> {
         let seasons = (state.step_ms != 0).then(|| Seasons::new(state.step_ms, M::error_half_life_days(&self.config)));
         let sound = match &seasons {
             Some(seasons) => state.tracks.iter().all(|((metric, _), track)| {
-                state.next.get(metric).is_some_and(|next| track.next <= *next)
+                state.next.get(metric).is_some_and(|next| track.next <= *next && *next < 2 * MAX_ID)
                     && track.model.is_sound(&self.config, seasons, track.next)
             }),
             None => state.tracks.is_empty(),

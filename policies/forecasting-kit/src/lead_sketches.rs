@@ -9,7 +9,7 @@ const WINDOWS_OVERLAP: u64 = 4;
 const KNOWN_SHARE: f32 = 0.875;
 /// Errors that the bell stands for which a sketch begins with: outweighed after some hours.
 const PRIOR_ERRORS: f32 = 12.0;
-/// Past it, forecasts are of nothing: an error of this many usual sizes is as far as quantiles reach.
+/// Standard deviation of that bell, in usual sizes: wider than most series turn out to be.
 const PRIOR_WIDTH: f32 = 1.5;
 
 /// Where a lead lies between two bands.
@@ -38,9 +38,10 @@ pub struct Bands {
     spots: Vec<Spot>,
     /// Steps between two samples.
     stride: u64,
-    /// For each band: steps between two windows, and the weight that errors keep from one sample (window) to the next.
-    windows: Vec<Window>,
+    /// The share of its weight that an error keeps from one sample to the next.
     keep: f32,
+    /// For each band: the same of windows.
+    windows: Vec<Window>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,13 +79,25 @@ impl Bands {
                 Window { stride, keep: keep(stride) }
             })
             .collect();
-        Self { leads, spots, stride, windows, keep: keep(stride) }
+        Self { leads, spots, stride, keep: keep(stride), windows }
     }
 
     /// The leads, ascending, the last being a day.
     #[must_use]
     pub fn leads(&self) -> &[u64] {
         &self.leads
+    }
+
+    /// Steps of a day: the longest lead.
+    #[must_use]
+    pub fn day(&self) -> u64 {
+        self.leads.last().copied().unwrap_or(1)
+    }
+
+    /// The share of its weight that an error keeps from one sample to the next.
+    #[must_use]
+    pub fn keep(&self) -> f32 {
+        self.keep
     }
 
     /// Where `lead` lies; beyond a day errors are taken to grow no further.

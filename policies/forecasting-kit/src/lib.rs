@@ -2,10 +2,12 @@
 //!
 //! A policy implements [`SeriesModel`] for one series; [`Forecaster`] keeps one model a metric and shard, lines batches up in time,
 //! checks what comes in and what goes out, and saves and restores the whole. [`LeadSketches`] turns a model's own past errors into
-//! quantiles by lead and quantiles of the maximum. `guest` is the component's shell.
+//! quantiles by lead and quantiles of the maximum, in units of their usual size ([`Spread`]); [`Drift`] carries the present deviation
+//! forward. `guest` is the component's shell.
 //!
 //! Architecture invariant: everything but `guest` compiles natively too; no clock, no randomness, no I/O; no call panics, whatever the input.
 
+mod drift;
 mod envelope;
 mod failure;
 mod forecaster;
@@ -15,10 +17,13 @@ mod lead_sketches;
 mod ring;
 mod series_model;
 mod sketch;
+mod spread;
 
+pub use drift::Drift;
 pub use failure::Failure;
 pub use forecaster::{Forecaster, MAX_HORIZON_STEPS, MAX_LOAD, MAX_SAVE_BYTES};
 pub use lead_sketches::{Bands, LeadSketches, Spot};
 pub use ring::Ring;
 pub use series_model::{Seasons, SeriesModel};
 pub use sketch::Sketch;
+pub use spread::Spread;

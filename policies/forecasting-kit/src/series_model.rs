@@ -3,11 +3,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// Milliseconds of a day: the season of loads that follow people.
 const DAY_MS: u64 = 86_400_000;
+/// Days have at most so many steps, those of 10 s: with shorter ones the season is no longer a day. It bounds the memory of a shard.
+const MAX_DAY_STEPS: u64 = 8640;
 
 /// What every model needs to know of time.
 #[derive(Clone, Debug)]
 pub struct Seasons {
-    /// Steps of a day, at least 1.
+    /// Steps of a day, at least 1 and at most 8640.
     pub day: u64,
     /// The leads at which errors are kept apart.
     pub bands: Bands,
@@ -17,7 +19,7 @@ impl Seasons {
     /// For steps of so many milliseconds, with the errors' weight halved every `error_half_life_days` days.
     #[must_use]
     pub fn new(step_ms: u32, error_half_life_days: f32) -> Self {
-        let day = ((DAY_MS + u64::from(step_ms) / 2) / u64::from(step_ms.max(1))).max(1);
+        let day = ((DAY_MS + u64::from(step_ms) / 2) / u64::from(step_ms.max(1))).clamp(1, MAX_DAY_STEPS);
         Self { day, bands: Bands::new(day, error_half_life_days) }
     }
 }

@@ -1,0 +1,332 @@
+//! What every first-party forecaster promises, whatever it is shown.
+
+#![expect(clippy::unwrap_used, reason = "a failure is the test's")]
+
+use forecasting_kit::{Failure, Forecaster, SeriesModel};
+use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+use proptest::prelude::*;
+
+const STEP_MS: u32 = 3_600_000;
+const LEVELS: [f32; 7] = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
+
+/// One test, for both policies.
+macro_rules! for_each_policy {
+    ($($(#[$attribute:meta])* fn $name:ident<$model:ident>() $body:block)*) => {
+        $(fn $name<$model: SeriesModel>() $body)*
+        mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
+        mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }
+    };
+}
+
+fn policy<M: SeriesModel>() -> Forecaster<M> {
+    Forecaster::new("").unwrap()
+}
+
+/// Hours of shards 1, 2 … from step `start` on; one row a shard.
+fn batch(start: u64, rows: &[Vec<f32>]) -> LoadBatch {
+    LoadBatch {
+        metric: Metric::Load,
+        start: InstantMs(start * u64::from(STEP_MS)),
+        step_ms: STEP_MS,
+        steps: rows.first().map_or(0, |row| row.len() as u32),
+        shards: (1..=rows.len() as u64).map(ShardId).collect(),
+        values: rows.concat(),
+    }
+}
+
+fn request(shards: &[u64], horizon: u32, peak_steps: u32) -> ForecastRequest {
+    ForecastRequest {
+        metric: Metric::Load,
+        shards: shards.iter().copied().map(ShardId).collect(),
+        horizon,
+        quantiles: LEVELS.to_vec(),
+        peak_steps,
+    }
+}
+
+/// Promise: every value finite and not negative, not falling from one quantile to the next, and as many as were asked for.
+fn assert_within_the_contract(request: &ForecastRequest, forecast: &ForecastBatch) {
+    let (quantiles, horizon) = (request.quantiles.len(), request.horizon as usize);
+    assert_eq!(forecast.values.len(), request.shards.len() * quantiles * horizon);
+    assert_eq!(forecast.peaks.len(), if request.peak_steps > 0 { request.shards.len() * quantiles } else { 0 });
+    assert!(forecast.values.iter().chain(&forecast.peaks).all(|value| value.is_finite() && *value >= 0.0));
+    for row in 0..request.shards.len() {
+        for step in 0..horizon {
+            let across: Vec<f32> = (0..quantiles).map(|q| forecast.path(request, row, q)[step]).collect();
+            assert!(across.is_sorted(), "row {row}, step {step}: {across:?}");
+        }
+    }
+    assert!(forecast.peaks.chunks(quantiles).all(|peaks| peaks.is_sorted()));
+}
+
+/// Days of a load that follows the hours, with a little wobble of its own.
+fn daily(days: u64) -> Vec<f32> {
+    (0..days * 24)
+        .map(|hour| {
+            let wobble = (hour * 2_654_435_761 % 97) as f32 / 97.0;
+            100.0 + 80.0 * ((hour % 24) as f32 / 24.0 * std::f32::consts::TAU).sin() + 6.0 * wobble
+        })
+        .collect()
+}
+
+/// What a machine may count, and what it may not.
+fn any_load() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        6 => 0.0f32..1000.0,
+        2 => Just(0.0f32),
+        2 => Just(f32::NAN),
+        1 => Just(f32::INFINITY),
+        1 => Just(f32::NEG_INFINITY),
+        1 => Just(f32::MAX),
+        1 => Just(-5.0f32),
+        1 => Just(f32::MIN_POSITIVE),
+        1 => any::<f32>(),
+    ]
+}
+
+fn any_history() -> impl Strategy<Value = Vec<f32>> {
+    prop_oneof![
+        proptest::collection::vec(any_load(), 1..400),
+        (any_load(), 1usize..400).prop_map(|(value, length)| vec![value; length]),
+        proptest::collection::vec(0.0f32..1e6, 300..1000),
+    ]
+}
+
+for_each_policy! {
+    fn forecasts_of_anything_are_within_the_contract<M>() {
+        proptest!(|(history in any_history(), start in 0u64..500_000, horizon in 0u32..80, peak_steps in 0u32..80)| {
+            let mut policy = policy::<M>();
+            policy.observe(&batch(start, &[history])).unwrap();
+            let request = request(&[1], horizon, peak_steps);
+            match policy.predict(&request) {
+                Ok(forecast) => assert_within_the_contract(&request, &forecast),
+                Err(failure) => prop_assert!(matches!(failure, Failure::NotReady(_)), "{failure}"),
+            }
+        });
+    }
+
+    fn many_steps_at_once_teach_the_same_as_one_by_one<M>() {
+        proptest!(ProptestConfig::with_cases(48), |(history in any_history(), start in 0u64..1000)| {
+            let (mut at_once, mut one_by_one) = (policy::<M>(), policy::<M>());
+            at_once.observe(&batch(start, std::slice::from_ref(&history))).unwrap();
+            for (step, value) in history.iter().enumerate() {
+                one_by_one.observe(&batch(start + step as u64, &[vec![*value]])).unwrap();
+            }
+            let request = request(&[1], 30, 12);
+            prop_assert_eq!(at_once.predict(&request), one_by_one.predict(&request));
+            prop_assert_eq!(at_once.save().unwrap(), one_by_one.save().unwrap());
+        });
+    }
+
+    fn a_restored_policy_goes_on_as_if_nothing_had_happened<M>() {
+        proptest!(ProptestConfig::with_cases(48), |(history in any_history(), later in any_history())| {
+            let mut kept = policy::<M>();
+            kept.observe(&batch(7, std::slice::from_ref(&history))).unwrap();
+            let mut restored = policy::<M>();
+            restored.restore(&kept.save().unwrap()).unwrap();
+            let later = batch(7 + history.len() as u64, &[later]);
+            kept.observe(&later).unwrap();
+            restored.observe(&later).unwrap();
+            let request = request(&[1], 30, 12);
+            prop_assert_eq!(kept.predict(&request), restored.predict(&request));
+            prop_assert_eq!(kept.save().unwrap(), restored.save().unwrap());
+        });
+    }
+
+    fn a_damaged_save_is_refused<M>() {
+        let mut saved = policy::<M>();
+        saved.observe(&batch(0, &[daily(3), daily(3)])).unwrap();
+        let saved = saved.save().unwrap();
+        proptest!(|(garbage in proptest::collection::vec(any::<u8>(), 0..300), at in 0..saved.len(), bit in 0u8..8)| {
+            let mut policy = policy::<M>();
+            prop_assert!(policy.restore(&garbage).is_err());
+            prop_assert!(policy.restore(&saved[..at]).is_err());
+            let mut damaged = saved.clone();
+            damaged[at] ^= 1 << bit;
+            prop_assert!(policy.restore(&damaged).is_err());
+            // And is as it was.
+            prop_assert!(matches!(policy.predict(&request(&[1], 1, 0)), Err(Failure::NotReady(_))));
+        });
+    }
+
+    fn a_regular_load_is_foreseen<M>() {
+        let mut policy = policy::<M>();
+        policy.observe(&batch(0, &[daily(21)])).unwrap();
+        let request = request(&[1], 24, 24);
+        let forecast = policy.predict(&request).unwrap();
+        let truth = &daily(22)[21 * 24..];
+        for (step, truth) in truth.iter().enumerate() {
+            let (low, median, high) =
+                (forecast.path(&request, 0, 1)[step], forecast.path(&request, 0, 2)[step], forecast.path(&request, 0, 5)[step]);
+            assert!((median - truth).abs() < 8.0, "step {step}: {median}, not {truth}");
+            assert!(low - 6.0 < *truth && *truth < high + 6.0, "step {step}: {truth} outside {low} to {high}");
+            assert!(high - low < 60.0, "step {step}: {low} to {high} says nothing");
+        }
+        let peak = forecast.peaks[2];
+        assert!((170.0..200.0).contains(&peak), "{peak}");
+    }
+
+    fn a_constant_load_stays_and_an_idle_shard_stays_idle<M>() {
+        let mut policy = policy::<M>();
+        policy.observe(&batch(0, &[vec![50.0; 240], vec![0.0; 240]])).unwrap();
+        let request = request(&[1, 2], 24, 12);
+        let forecast = policy.predict(&request).unwrap();
+        assert!(forecast.path(&request, 0, 2).iter().all(|median| (median - 50.0).abs() < 0.5));
+        assert!(forecast.path(&request, 0, 5).iter().all(|high| *high < 55.0));
+        assert!(forecast.path(&request, 1, 5).iter().all(|high| *high < 0.01), "{:?}", forecast.path(&request, 1, 5));
+    }
+
+    fn below_a_day_the_last_value_goes_on_and_the_quantiles_are_wide<M>() {
+        let mut policy = policy::<M>();
+        policy.observe(&batch(0, &[vec![90.0, 110.0, 95.0, 100.0]])).unwrap();
+        let request = request(&[1], 6, 0);
+        let forecast = policy.predict(&request).unwrap();
+        let at = |q: usize| forecast.path(&request, 0, q)[0];
+        assert!((80.0..120.0).contains(&at(2)), "{}", at(2));
+        assert!(at(1) < 80.0 && at(4) > 120.0, "{} to {}", at(1), at(4));
+    }
+
+    fn gaps_count_as_missing<M>() {
+        let history = daily(14);
+        let (mut gap, mut missing) = (policy::<M>(), policy::<M>());
+        gap.observe(&batch(0, &[history[..200].to_vec()])).unwrap();
+        gap.observe(&batch(230, &[history[230..].to_vec()])).unwrap();
+        let mut with_nan = history.clone();
+        with_nan[200..230].fill(f32::NAN);
+        missing.observe(&batch(0, &[with_nan])).unwrap();
+        let request = request(&[1], 24, 24);
+        assert_eq!(gap.predict(&request), missing.predict(&request));
+    }
+
+    fn steps_seen_before_are_passed_over<M>() {
+        let history = daily(10);
+        let (mut once, mut twice) = (policy::<M>(), policy::<M>());
+        once.observe(&batch(0, std::slice::from_ref(&history))).unwrap();
+        twice.observe(&batch(0, &[history[..150].to_vec()])).unwrap();
+        twice.observe(&batch(100, &[history[100..].to_vec()])).unwrap();
+        twice.observe(&batch(20, &[history[20..60].to_vec()])).unwrap();
+        assert_eq!(once.save(), twice.save());
+    }
+
+    fn a_gap_of_years_costs_nothing_and_empties_the_series<M>() {
+        let mut policy = policy::<M>();
+        policy.observe(&batch(0, &[daily(10)])).unwrap();
+        policy.observe(&batch(400_000, &[vec![7.0; 3]])).unwrap();
+        let forecast = policy.predict(&request(&[1], 1, 0)).unwrap();
+        assert!((forecast.values[2] - 7.0).abs() < 2.0, "{:?}", forecast.values);
+    }
+
+    fn a_shard_that_missed_batches_is_forecast_from_further_away<M>() {
+        let history = daily(20);
+        let (mut policy, mut other) = (policy::<M>(), policy::<M>());
+        policy.observe(&batch(0, &[history[..456].to_vec(), history[..456].to_vec()])).unwrap();
+        other.observe(&batch(0, &[history[..456].to_vec()])).unwrap();
+        // Three more hours, of the first shard only.
+        policy.observe(&batch(456, &[history[456..459].to_vec()])).unwrap();
+        let (late, early) = (request(&[2], 4, 0), request(&[1], 7, 0));
+        let (late_forecast, early_forecast) = (policy.predict(&late).unwrap(), other.predict(&early).unwrap());
+        assert_eq!(late_forecast.path(&late, 0, 2), &early_forecast.path(&early, 0, 2)[3..]);
+    }
+
+    fn unknown_shards_are_idle_but_knowing_none_is_a_failure<M>() {
+        let mut policy = policy::<M>();
+        assert!(matches!(policy.predict(&request(&[1], 2, 0)), Err(Failure::NotReady(_))));
+        policy.observe(&batch(0, &[vec![f32::NAN; 5]])).unwrap();
+        assert!(matches!(policy.predict(&request(&[1], 2, 0)), Err(Failure::NotReady(_))));
+        policy.observe(&batch(5, &[vec![5.0; 5]])).unwrap();
+        let both = request(&[99, 1], 2, 0);
+        let forecast = policy.predict(&both).unwrap();
+        assert!(forecast.path(&both, 0, 5).iter().all(|value| *value == 0.0));
+        assert!(forecast.path(&both, 1, 2).iter().all(|value| *value > 0.0));
+        policy.forget(&[ShardId(1)]);
+        assert!(matches!(policy.predict(&both), Err(Failure::NotReady(_))));
+        assert_eq!(policy.predict(&request(&[], 2, 3)), Ok(ForecastBatch::default()));
+    }
+
+    fn metrics_are_series_of_their_own<M>() {
+        let mut policy = policy::<M>();
+        policy.observe(&batch(0, &[vec![5.0; 30]])).unwrap();
+        let mut reads = batch(0, &[vec![500.0; 30]]);
+        reads.metric = Metric::ReadOps;
+        policy.observe(&reads).unwrap();
+        let mut request = request(&[1], 1, 0);
+        assert!((policy.predict(&request).unwrap().values[2] - 5.0).abs() < 1.0);
+        request.metric = Metric::ReadOps;
+        assert!((policy.predict(&request).unwrap().values[2] - 500.0).abs() < 100.0);
+    }
+
+    fn contradictions_are_refused_with_a_reason<M>() {
+        let mut policy = policy::<M>();
+        let mut wrong = batch(0, &[vec![1.0; 4]]);
+        wrong.values.pop();
+        assert!(policy.observe(&wrong).is_err_and(|failure| failure.to_string().contains("3 values do not fit")));
+        let mut wrong = batch(0, &[vec![1.0; 4]]);
+        wrong.step_ms = 0;
+        assert!(policy.observe(&wrong).is_err());
+        let mut wrong = batch(0, &[vec![1.0; 4]]);
+        wrong.start = InstantMs(u64::MAX);
+        assert!(policy.observe(&wrong).is_err());
+        let mut wrong = batch(0, &[vec![1.0; 4]]);
+        policy.observe(&wrong).unwrap();
+        wrong.step_ms = 1000;
+        assert!(policy.observe(&wrong).is_err_and(|failure| failure.to_string().contains("another step")));
+        let mut wrong = request(&[1], 1, 0);
+        wrong.quantiles = vec![0.9, 0.1];
+        assert!(policy.predict(&wrong).is_err());
+        wrong.quantiles = vec![f32::NAN];
+        assert!(policy.predict(&wrong).is_err());
+        wrong.quantiles = vec![0.5];
+        wrong.horizon = u32::MAX;
+        assert!(policy.predict(&wrong).is_err());
+    }
+
+    fn a_configuration_that_does_not_fit_is_refused_by_name<M>() {
+        let refusal = |config: &str| match Forecaster::<M>::new(config) {
+            Err(Failure::Config(text)) => text,
+            other => panic!("{config} gave {other:?}", other = other.map(|_| ())),
+        };
+        assert!(refusal(r#"{"alhpa": 1}"#).contains("alhpa"));
+        assert!(refusal(r#"{"error_half_life_days": 0}"#).contains("error_half_life_days"));
+        assert!(refusal(r#"{"error_half_life_days": "long"}"#).contains("invalid type"));
+        refusal("[1]");
+        refusal("{");
+        assert!(Forecaster::<M>::new(r#"{"error_half_life_days": 14}"#).is_ok());
+        let schema: serde_json::Value = serde_json::from_str(M::CONFIG_SCHEMA).unwrap();
+        assert_eq!(schema["additionalProperties"], serde_json::json!(false));
+    }
+
+    fn the_shortest_step_is_bearable<M>() {
+        let mut policy = policy::<M>();
+        let mut batch = batch(0, &[vec![5.0; 20_000]]);
+        batch.step_ms = 1;
+        policy.observe(&batch).unwrap();
+        assert!(policy.save().unwrap().len() < 1 << 20);
+        assert_within_the_contract(&request(&[1], 8, 8), &policy.predict(&request(&[1], 8, 8)).unwrap());
+    }
+
+    fn one_five_minute_shard_stays_within_its_memory<M>() {
+        let mut policy = policy::<M>();
+        let values: Vec<f32> = (0..28 * 288).map(|step| (step % 288) as f32).collect();
+        let mut batch = batch(0, &[values]);
+        batch.step_ms = 300_000;
+        policy.observe(&batch).unwrap();
+        let bytes = policy.save().unwrap().len();
+        assert!(bytes <= 64 << 10, "{bytes}");
+    }
+}
+
+#[test]
+fn a_save_of_another_policy_is_refused() {
+    let mut naive = policy::<seasonal_naive::Series>();
+    naive.observe(&batch(0, &[daily(3)])).unwrap();
+    let refusal = policy::<holt_winters::Series>().restore(&naive.save().unwrap());
+    assert!(refusal.is_err_and(|text| text.contains("seasonal-naive")));
+}
+
+#[test]
+fn a_save_under_another_configuration_is_refused() {
+    let mut naive = policy::<seasonal_naive::Series>();
+    naive.observe(&batch(0, &[daily(3)])).unwrap();
+    let mut longer = Forecaster::<seasonal_naive::Series>::new(r#"{"weeks": 4}"#).unwrap();
+    assert!(longer.restore(&naive.save().unwrap()).is_err_and(|text| text.contains("observe the history again")));
+}

@@ -1,0 +1,187 @@
+use crate::smoother::{SETTINGS, Smoother};
+use forecasting_kit::{Drift, LeadSketches, Ring, Seasons, SeriesModel, Spread};
+use serde::{Deserialize, Serialize};
+
+/// What was learnt of errors before the first whole day counts for this much after it: it was learnt without a season.
+const BEFORE_FIRST_DAY: f32 = 0.02;
+/// In choosing a setting, an accident counts as so many usual errors.
+const ACCIDENT: f32 = 20.0;
+/// Another setting must err this much less, squared, before it takes over: two that are as good don't take turns.
+const CLEARLY_LESS: f32 = 0.95;
+
+/// The configuration of [`HoltWinters`](crate::HoltWinters).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Days after which a past error counts half, 1 to 60.
+    pub error_half_life_days: f32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { error_half_life_days: 7.0 }
+    }
+}
+
+/// One shard's loads. All values are square roots of loads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Series {
+    smoothers: Vec<Smoother>,
+    /// Which of them speaks.
+    chosen: usize,
+    /// Values, and what the chosen one's level, trend and season were at each step of the last day; the season as it was before the step
+    /// was known.
+    history: Ring,
+    levels: Ring,
+    trends: Ring,
+    seasons: Ring,
+    drift: Drift,
+    /// The usual value, whatever the time of day.
+    usual: f32,
+    spread: Spread,
+    seen: u32,
+    sketches: LeadSketches,
+}
+
+impl Series {
+    fn choose(&mut self) {
+        let mut best = self.chosen;
+        for (i, smoother) in self.smoothers.iter().enumerate() {
+            if let (Some(error), Some(least)) = (smoother.error(), self.smoothers[best].error())
+                && error < CLEARLY_LESS * least
+            {
+                best = i;
+            }
+        }
+        self.chosen = best;
+    }
+}
+
+impl SeriesModel for Series {
+    const NAME: &'static str = "holt-winters";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
+    const FORMAT: u16 = 1;
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        if !(1.0..=60.0).contains(&config.error_half_life_days) {
+            return Err(format!("`error_half_life_days` is 1 to 60, not {}", config.error_half_life_days));
+        }
+        Ok(())
+    }
+
+    fn error_half_life_days(config: &Config) -> f32 {
+        config.error_half_life_days
+    }
+
+    fn new(_: &Config, seasons: &Seasons, first: u64) -> Self {
+        let ring = || Ring::new(seasons.day as usize + 1, first);
+        Self {
+            smoothers: vec![Smoother::new(seasons.day); SETTINGS.len()],
+            chosen: SETTINGS.len() / 2,
+            history: ring(),
+            levels: ring(),
+            trends: ring(),
+            seasons: ring(),
+            drift: Drift::new(&seasons.bands, first),
+            usual: 0.0,
+            spread: Spread::new(0.0),
+            seen: 0,
+            sketches: LeadSketches::new(&seasons.bands),
+        }
+    }
+
+    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32) {
+        let (day, step) = (seasons.day, self.history.next());
+        let value = value.sqrt();
+        if self.seen == 0 && !value.is_nan() {
+            self.usual = value;
+            self.spread = Spread::new(value);
+        }
+        let size = self.spread.size_at(day, step, self.usual);
+        let chosen = &self.smoothers[self.chosen];
+        let season = chosen.season_at(step);
+        let deviation = value - chosen.level - Smoother::trend_after(chosen.trend, 1) - season;
+        let was_seasonal = chosen.is_seasonal();
+        self.history.push(value);
+        self.seasons.push(season);
+        let Self { history, levels, trends, seasons: past, drift, usual, spread, sketches, .. } = self;
+        if !value.is_nan() && self.seen > 0 {
+            sketches.learn(
+                &seasons.bands,
+                step,
+                |at| history.at(at),
+                |origin, target| {
+                    let lead = target - origin;
+                    levels.at(origin)
+                        + Smoother::trend_after(trends.at(origin), lead)
+                        + past.at(target)
+                        + drift.carried(&seasons.bands, origin, lead)
+                },
+                |at| spread.size_at(day, at, *usual),
+            );
+        }
+        for (smoother, setting) in self.smoothers.iter_mut().zip(SETTINGS) {
+            smoother.push(setting, step, value, ACCIDENT * size);
+        }
+        if seasons.bands.samples(step) {
+            self.choose();
+        }
+        let chosen = &self.smoothers[self.chosen];
+        if chosen.is_seasonal() && !was_seasonal {
+            self.sketches.fade(BEFORE_FIRST_DAY);
+        }
+        self.levels.push(chosen.level);
+        self.trends.push(chosen.trend);
+        // What the level has not taken up is what may yet carry on.
+        let left = value - chosen.level - season;
+        self.drift.push(&seasons.bands, left, size);
+        if value.is_nan() {
+            return;
+        }
+        let deviation = if self.seen == 0 { 0.0 } else { deviation };
+        self.spread.push(day, step, deviation, self.usual);
+        self.seen = self.seen.saturating_add(1);
+        self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.seen > 0
+    }
+
+    fn expect(&self, _: &Config, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]) {
+        let now = self.history.next() - 1;
+        let chosen = &self.smoothers[self.chosen];
+        for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
+            let lead = first + i as u64;
+            let step = now + lead;
+            *point = chosen.level
+                + Smoother::trend_after(chosen.trend, lead)
+                + chosen.season_at(step)
+                + self.drift.carried_from_now(&seasons.bands, lead);
+            *size = self.spread.size_at(seasons.day, step, self.usual);
+        }
+    }
+
+    fn sketches(&self) -> &LeadSketches {
+        &self.sketches
+    }
+
+    fn to_load(value: f32) -> f32 {
+        let root = value.max(0.0);
+        root * root
+    }
+
+    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
+        let steps = seasons.day as usize + 1;
+        self.smoothers.len() == SETTINGS.len()
+            && self.smoothers.iter().all(|smoother| smoother.is_sound(seasons.day))
+            && self.chosen < SETTINGS.len()
+            && [&self.history, &self.levels, &self.trends, &self.seasons].iter().all(|ring| ring.fits(steps, next))
+            && self.drift.is_sound(&seasons.bands, next)
+            && self.usual.is_finite()
+            && self.spread.is_sound()
+            && self.sketches.is_sound(&seasons.bands)
+    }
+}
