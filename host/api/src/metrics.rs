@@ -103,11 +103,16 @@ impl Collector for NodeFigures {
             };
             let mut family = encoder.encode_descriptor(figure.name, figure.help, None, kind)?;
             for (labels, value) in &figure.samples {
-                let sample = family.encode_family(labels)?;
-                match figure.kind {
-                    FigureKind::Counter => ConstCounter::new(*value).encode(sample)?,
-                    FigureKind::Gauge => ConstGauge::new(*value).encode(sample)?,
+                let metric: &dyn EncodeMetric = match figure.kind {
+                    FigureKind::Counter => &ConstCounter::new(*value),
+                    FigureKind::Gauge => &ConstGauge::new(*value),
+                };
+                // No labels are written without braces, as Prometheus has it; there is one such sample at most.
+                if labels.is_empty() {
+                    metric.encode(family)?;
+                    break;
                 }
+                metric.encode(family.encode_family(labels)?)?;
             }
         }
         Ok(())

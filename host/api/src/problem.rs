@@ -109,26 +109,22 @@ impl Problem {
         if response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t == PROBLEM_JSON) {
             return response;
         }
-        let (mut parts, body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         // The framework's own texts are one line; 4 KiB is far above that.
         let text = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let allowed = parts.headers.remove(header::ALLOW);
-        let detail = match (&allowed, text.trim()) {
-            (Some(methods), _) => format!(
-                "this resource knows {}; see /openapi.json for what each does.",
-                String::from_utf8_lossy(methods.as_bytes()).replace(',', ", ")
-            ),
-            (None, "") => {
-                "the request was refused before it was read; see /openapi.json for how it should look.".into()
+        let detail = match (parts.status, text.trim()) {
+            // The framework adds the header once we are through.
+            (StatusCode::METHOD_NOT_ALLOWED, _) => {
+                "this resource does not know this method: the Allow header names those it knows, /openapi.json what they do."
+                    .to_owned()
             }
-            (None, text) => format!("{text}; see /openapi.json for how it should look."),
+            (_, "") => {
+                "the request was refused before it was read; see /openapi.json for how it should look.".to_owned()
+            }
+            (_, text) => format!("{text}; see /openapi.json for how it should look."),
         };
-        let mut response = Self::new(parts.status, detail).into_response();
-        if let Some(methods) = allowed {
-            response.headers_mut().insert(header::ALLOW, methods);
-        }
-        response
+        Self::new(parts.status, detail).into_response()
     }
 }
 
