@@ -147,6 +147,7 @@ impl FakeBackend {
             source,
             target,
             incarnation: Incarnation(9),
+            source_incarnation: Incarnation(1),
             stage: Stage::Copy,
             started: NOW,
             stage_since: NOW,
