@@ -45,6 +45,15 @@ const RANKED_QUANTILE: f32 = 0.9;
 /// Half-life of the forecasters' scores: a day of five-minute steps.
 const SCORE_HALF_LIFE_STEPS: f32 = 288.0;
 
+/// Which shards a view lists; the rest is background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Those that policies may plan for: of keyspaces that are not only observed.
+    Policies,
+    /// All.
+    Everything,
+}
+
 /// The control loop's state.
 pub struct Brain {
     config: BrainConfig,
@@ -278,13 +287,17 @@ impl Brain {
         }
 
         let seed = seed_of(self.config.seed, self.tick);
-        let view = self.view(observation, rules, seed);
+        let view = self.view(observation, rules, seed, Scope::Policies);
         let (plan, evaluation) = self.propose(&view, &mut blobs, &mut events);
         evaluations.push(evaluation);
         let mut notes = plan.notes;
 
-        let expected = self.expected(&view);
-        let mut check = PlanCheck::new(&view, self.round_input(rules, now, &expected));
+        // Drains may move what policies do not see.
+        let all_seen = view.shards.ids.len() >= observation.shards.len();
+        let whole = if all_seen { None } else { Some(self.view(observation, rules, seed, Scope::Everything)) };
+        let judged_by = whole.as_ref().unwrap_or(&view);
+        let expected = self.expected(judged_by);
+        let mut check = PlanCheck::new(judged_by, self.round_input(rules, now, &expected));
         let (mut moves, held_back) = drain(&mut check);
         let (released, _) = check.judge_plan(rules.released.clone(), Origin::Released);
         let (judged, dropped) = check.judge_plan(plan.moves, Origin::Policy);
@@ -316,7 +329,7 @@ impl Brain {
 
     /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.
     pub fn check_by_hand(&mut self, observation: &Observation, rules: &RoundRules, proposed: Move) -> CheckedMove {
-        let view = self.view(observation, rules, 0);
+        let view = self.view(observation, rules, 0, Scope::Everything);
         let expected = self.expected(&view);
         let mut check = PlanCheck::new(&view, self.round_input(rules, observation.now, &expected));
         let checked = check.judge(proposed, Origin::Operator);
@@ -411,7 +424,7 @@ impl Brain {
         Some(closed)
     }
 
-    fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32) -> ClusterView {
+    fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32, scope: Scope) -> ClusterView {
         let quantiles = self.config.quantiles.clone();
         let nodes = observation.nodes.iter().map(|node| NodeFact {
             id: node.id,
@@ -439,7 +452,7 @@ impl Brain {
                 predicted: self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec),
                 last_moved: self.last_moved.get(&shard.id).copied().unwrap_or_default(),
                 move_steps: self.config.move_pace.steps(shard.bytes, self.config.step_ms),
-                in_scope: mode != Mode::Observe,
+                in_scope: scope == Scope::Everything || mode != Mode::Observe,
             }
         });
         ViewInput {

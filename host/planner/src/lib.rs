@@ -5,6 +5,8 @@
 mod budget;
 mod drain;
 mod plan_check;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use budget::{Ledger, Spent};

@@ -78,7 +78,8 @@ pub struct RoundInput<'a> {
     pub expected: &'a [f32],
 }
 
-/// The judge of one round.
+/// The judge of one round. Its view holds every shard, those that policies do not see among them (`observe`), since drains and operators may
+/// move these, too.
 #[derive(Debug)]
 pub struct PlanCheck<'a> {
     view: &'a ClusterView,
@@ -183,13 +184,10 @@ impl<'a> PlanCheck<'a> {
             Origin::Operator => None,
             Origin::Policy | Origin::Released | Origin::Drain if self.input.halted => Some(Rule::Halted),
             Origin::Released | Origin::Drain => None,
-            Origin::Policy => {
-                let keyspace = self.accepted.index(self.view, shard).map(|i| self.view.shards.keyspaces[i])?;
-                match self.input.keyspaces.get(&keyspace).map_or(Mode::Advise, |rule| rule.mode) {
-                    Mode::Auto => None,
-                    Mode::Observe | Mode::Advise | Mode::Approve => Some(Rule::Mode),
-                }
-            }
+            Origin::Policy => match self.accepted.index(self.view, shard).map(|shard| self.mode(shard))? {
+                Mode::Auto => None,
+                Mode::Observe | Mode::Advise | Mode::Approve => Some(Rule::Mode),
+            },
         }
     }
 
@@ -198,6 +196,7 @@ impl<'a> PlanCheck<'a> {
         well_formed(proposed)?;
         let shard = picture
             .index(self.view, proposed.shard)
+            .filter(|&shard| origin != Origin::Policy || self.mode(shard) != Mode::Observe)
             .ok_or_else(|| (Rule::UnknownShard, format!("no shard {} in the policy's scope", proposed.shard)))?;
         match proposed.action {
             Action::MoveReplica { source, target } => {
@@ -392,6 +391,10 @@ impl<'a> PlanCheck<'a> {
             NodeState::Down => "down",
         };
         Err((Rule::NodeNotReady, format!("node {id} is {word}")))
+    }
+
+    fn mode(&self, shard: usize) -> Mode {
+        self.input.keyspaces.get(&self.view.shards.keyspaces[shard]).map_or(Mode::Advise, |rule| rule.mode)
     }
 
     fn factor(&self, shard: usize) -> u32 {

@@ -270,7 +270,7 @@ impl Brain {
             return;
         }
         let Some(answer) = self.placer.instance.as_mut().map(|instance| instance.save()) else { return };
-        self.placer.saved_as(answer, 0, events);
+        self.placer.saved_as(answer, self.history.end(), events);
     }
 
     /// The bound forecaster yields while the native one is that much better; it is asked on, so that it can come back.
