@@ -219,6 +219,9 @@ pub enum ControlCommand {
 pub struct Proposal {
     /// The control clock at the proposer. The state's own clock never goes back: of the two the later counts.
     pub now: InstantMs,
+    /// Chosen at random for each command, the same for each try of it: a command that is proposed again, since its answer was lost, gets the
+    /// answer it had and is not carried out twice. 0: not told apart.
+    pub nonce: u128,
     /// The command.
     pub command: ControlCommand,
 }

@@ -2,7 +2,7 @@
 //!
 //! Plain data, changed only by [`ControlState::apply`](isobar_ports::ReplicatedState::apply): the same commands in the same order give the
 //! same bytes on every replica. It holds metadata and digests; the bytes that digests name are blobs beside the log. A refused command
-//! changes nothing but the clock.
+//! changes nothing but the clock; a command proposed twice under one nonce is carried out once.
 
 pub(crate) mod events;
 pub(crate) mod history;
@@ -35,6 +35,9 @@ use std::sync::Arc;
 /// First byte of every snapshot.
 pub const SNAPSHOT_VERSION: u8 = 1;
 
+/// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
+const MAX_ANSWERS: usize = 1_000;
+
 /// Everything the control group replicates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlState {
@@ -59,6 +62,8 @@ pub struct ControlState {
     last_moved: BTreeMap<ShardId, InstantMs>,
     totals: MigrationTotals,
     events: EventRing,
+    /// Nonce and answer of the last commands.
+    answers: VecDeque<(u128, ControlReply)>,
     next_keyspace: u32,
     /// Group 0 is the control group's own, so shards begin at 1.
     next_shard: u64,
@@ -87,6 +92,7 @@ impl Default for ControlState {
             last_moved: BTreeMap::new(),
             totals: MigrationTotals::default(),
             events: EventRing::default(),
+            answers: VecDeque::new(),
             next_keyspace: 1,
             next_shard: 1,
             next_incarnation: 1,
@@ -256,6 +262,22 @@ impl ControlState {
         self.carry_out(command).unwrap_or_else(ControlReply::Refused)
     }
 
+    /// Carries out a proposal, once however often it comes.
+    fn answer(&mut self, proposal: Proposal) -> ControlReply {
+        let Proposal { now, nonce, command } = proposal;
+        if let Some((_, reply)) = self.answers.iter().rev().find(|(known, _)| nonce != 0 && *known == nonce) {
+            return reply.clone();
+        }
+        let reply = self.command(now, command);
+        if nonce != 0 {
+            self.answers.push_back((nonce, reply.clone()));
+            if self.answers.len() > MAX_ANSWERS {
+                self.answers.pop_front();
+            }
+        }
+        reply
+    }
+
     fn carry_out(&mut self, command: ControlCommand) -> Result<ControlReply, Refusal> {
         use ControlCommand as C;
         if self.cluster.is_none() && !matches!(command, C::FormCluster { .. }) {
@@ -317,7 +339,7 @@ impl ControlState {
 impl ReplicatedState for ControlState {
     fn apply(&mut self, _index: u64, command: &[u8]) -> Bytes {
         match Proposal::decode(command) {
-            Ok(Proposal { now, command }) => self.command(now, command),
+            Ok(proposal) => self.answer(proposal),
             Err(message) => ControlReply::Refused(Refusal::invalid(message)),
         }
         .encode()

@@ -230,38 +230,31 @@ impl Walk {
     /// The next change towards voters with T and without S.
     fn switch(&self, status: &ShardStatus) -> Step {
         let Migration { source, target, .. } = self.record;
-        let mut voters = status.voters.clone();
+        let voters = &status.voters;
+        let with_target = || voters.iter().copied().chain([target]).collect();
         match (voters.contains(&source), voters.contains(&target)) {
-            // A change that lost its leader half-way is finished first, with all that vote in either half.
-            _ if status.joint => Step::Perform(Effect::ChangeVoters(voters)),
-            (false, true) => self.reach(Stage::Retire),
-            (true, true) if status.leader == Some(source) => Step::Perform(Effect::TransferLeader(target)),
-            (true, true) => {
-                voters.remove(&source);
-                Step::Perform(Effect::ChangeVoters(voters))
-            }
-            (true, false) => {
-                voters.insert(target);
-                Step::Perform(Effect::ChangeVoters(voters))
-            }
             (false, false) => self.abort(format!(
                 "neither node {source} nor node {target} votes in the shard: something else changed its membership"
             )),
+            // A change that lost its leader half-way is finished first, with all that vote in either half.
+            _ if status.joint => Step::Perform(Effect::ChangeVoters(with_target())),
+            (false, true) => self.reach(Stage::Retire),
+            (true, true) if status.leader == Some(source) => Step::Perform(Effect::TransferLeader(target)),
+            (true, true) => Step::Perform(Effect::ChangeVoters(without(voters, source))),
+            (true, false) => Step::Perform(Effect::ChangeVoters(with_target())),
         }
     }
 
     /// The next change back to voters with S and without T; forward where S has left already.
     fn undo(&mut self, status: &ShardStatus) -> Step {
         let Migration { source, target, .. } = self.record;
-        let mut voters = status.voters.clone();
+        let voters = &status.voters;
         match (voters.contains(&source), voters.contains(&target)) {
-            _ if status.joint => Step::Perform(Effect::ChangeVoters(voters)),
+            (false, true) if status.joint => Step::Perform(Effect::ChangeVoters(voters.clone())),
             (false, true) => self.reach(Stage::Retire),
+            _ if status.joint => Step::Perform(Effect::ChangeVoters(without(voters, target))),
             (true, true) if status.leader == Some(target) => Step::Perform(Effect::TransferLeader(source)),
-            (true, true) => {
-                voters.remove(&target);
-                Step::Perform(Effect::ChangeVoters(voters))
-            }
+            (true, true) => Step::Perform(Effect::ChangeVoters(without(voters, target))),
             (_, false) if status.learners.contains(&target) && self.removed => {
                 self.fail(format!("node {target} is still a learner of the shard"))
             }
@@ -384,6 +377,10 @@ impl Walk {
             error: None,
         }
     }
+}
+
+fn without(voters: &BTreeSet<NodeId>, node: NodeId) -> BTreeSet<NodeId> {
+    voters.iter().copied().filter(|&voter| voter != node).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use isobar_model::InstantMs;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Events kept: enough for a console that was away for a minute of a busy cluster, small in every snapshot.
 pub const MAX_EVENTS: usize = 1_000;
@@ -71,14 +72,15 @@ pub struct ControlEvent {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EventRing {
     next: u64,
-    ring: VecDeque<ControlEvent>,
+    /// Shared, so that readers who copy the state do not copy every event.
+    ring: VecDeque<Arc<ControlEvent>>,
 }
 
 impl EventRing {
     pub(crate) fn push(&mut self, at: InstantMs, kind: EventKind, text: String, fields: &[(&str, String)]) {
         self.next += 1;
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        self.ring.push_back(ControlEvent { sequence: self.next, at, kind, text, fields });
+        self.ring.push_back(Arc::new(ControlEvent { sequence: self.next, at, kind, text, fields }));
         if self.ring.len() > MAX_EVENTS {
             self.ring.pop_front();
         }
@@ -90,6 +92,6 @@ impl EventRing {
 
     pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = &ControlEvent> {
         let skip = self.ring.partition_point(|event| event.sequence <= sequence);
-        self.ring.iter().skip(skip)
+        self.ring.iter().skip(skip).map(Arc::as_ref)
     }
 }

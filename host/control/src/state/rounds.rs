@@ -1,6 +1,6 @@
 //! What the control loop leaves behind: decisions, saved policy states, plans that wait for an operator.
 
-use crate::command::{ControlReply, Refusal};
+use crate::command::{ControlReply, Refusal, RefusalKind};
 use crate::state::events::EventKind;
 use crate::state::history::HistoryBlob;
 use crate::state::{ControlState, json};
@@ -83,7 +83,14 @@ impl ControlState {
             )));
         }
         if let Some(blob) = history {
-            self.history = self.history.with(&[blob], self.settings.step_ms)?;
+            match self.history.with(&[blob], self.settings.step_ms) {
+                Ok(history) => self.history = history,
+                // The last leader, or an import, was faster. The loop must not stop over it: what is known stays.
+                Err(refusal) if refusal.kind == RefusalKind::Conflict => {
+                    self.event(EventKind::History, refusal.message, &[("digest", blob.digest.to_string())]);
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
         self.tick = tick;
         for state in saved {

@@ -303,6 +303,13 @@ fn ticks_are_recorded_once_and_their_blobs_kept() {
     for n in 2..2_000 {
         ok(&mut state, tick(n));
     }
+    let steps = state.history().len();
+    let mut known = tick(2_000);
+    if let ControlCommand::RecordTick { history: Some(blob), .. } = &mut known {
+        blob.first_step_ms = T0.plus_ms(1_000 * 300_000);
+    }
+    ok(&mut state, known);
+    assert_eq!((state.tick(), state.history().len()), (2_000, steps), "a step that is known does not stop the loop");
     assert_eq!(state.decisions().len(), rounds::MAX_DECISIONS, "promise 8");
     assert_eq!(state.events_after(0).count(), events::MAX_EVENTS, "promise 8");
     assert_eq!(state.events_after(state.last_event() - 3).count(), 3);
@@ -316,7 +323,8 @@ fn a_plan_waits_for_an_operator() {
         Move { shard: ShardId(1), action, urgency: 0.5, start_by: T0, gain: 0.1, reason: "it will be hot".into() };
     let moves = vec![CheckedMove { proposed, verdict: Verdict::Held { rule: isobar_model::Rule::Mode } }];
     for tick in 1..40 {
-        let proposal = Proposal { now: T0, command: ControlCommand::HoldMoves { tick, moves: moves.clone() } };
+        let proposal =
+            Proposal { now: T0, nonce: 0, command: ControlCommand::HoldMoves { tick, moves: moves.clone() } };
         assert_eq!(Proposal::decode(&proposal.encode()), Ok(proposal.clone()));
         state.apply(1, &proposal.encode());
     }
@@ -327,6 +335,28 @@ fn a_plan_waits_for_an_operator() {
     assert!(state.held_plans().back().unwrap().released);
     ok(&mut state, ControlCommand::DropHeldMoves { tick: 39 });
     assert_eq!(state.held_plans().back().unwrap().tick, 38);
+}
+
+#[test]
+fn a_command_proposed_again_is_carried_out_once() {
+    let mut state = formed(1);
+    let propose =
+        |nonce, name: &str| Proposal { now: T0, nonce, command: create(name, 1, ShardCount::Even(1)) }.encode();
+    let first = state.apply(1, &propose(7, "a"));
+    assert!(matches!(ControlReply::decode(&first), Ok(ControlReply::Keyspace(_))));
+    let mut restarted = ControlState::default();
+    restarted.restore(&state.snapshot()).unwrap();
+    assert_eq!(restarted.apply(2, &propose(7, "a")), first, "the answer it had");
+    assert_eq!(restarted, state);
+    let other = ControlReply::decode(&restarted.apply(3, &propose(8, "a"))).unwrap();
+    assert!(
+        matches!(other, ControlReply::Refused(r) if r.kind == RefusalKind::Conflict),
+        "another command is judged anew"
+    );
+    for nonce in 10..3_000 {
+        restarted.apply(4, &propose(nonce, "a"));
+    }
+    assert_eq!(restarted.answers.len(), MAX_ANSWERS, "promise 8");
 }
 
 #[test]
@@ -422,7 +452,7 @@ proptest! {
         let mut follower = state.clone();
         for (index, command) in (1..).zip(commands) {
             let (version, before) = (state.map().version, state.clone());
-            let bytes = Proposal { now: T0.plus_ms(index), command }.encode();
+            let bytes = Proposal { now: T0.plus_ms(index), nonce: 0, command }.encode();
             let reply = state.apply(index, &bytes);
             if let ControlReply::Refused(_) = ControlReply::decode(&reply).unwrap() {
                 prop_assert_eq!(&ControlState { now: before.now, ..state.clone() }, &before);
