@@ -207,6 +207,47 @@ fn a_source_that_is_down_is_retired_when_it_is_back() {
     world.check_end();
 }
 
+/// From whatever a predecessor left behind, the next change of the group is the right one.
+#[test]
+fn the_groups_standing_decides_what_comes_next() {
+    let change = |nodes: &[u64]| Step::Perform(Effect::ChangeVoters(nodes.iter().copied().map(NodeId).collect()));
+    let lead = |node| Step::Perform(Effect::TransferLeader(node));
+    let (joint, whole) = (true, false);
+    let switch: [(&[u64], u64, bool, Step); 7] = [
+        (&[1, 2, 3], 1, whole, change(&[1, 2, 3, 4])),
+        (&[1, 2, 3], 1, joint, change(&[1, 2, 3, 4])),
+        (&[1, 2, 3, 4], 1, joint, change(&[1, 2, 3, 4])),
+        (&[1, 2, 3, 4], 1, whole, lead(TARGET)),
+        (&[1, 2, 3, 4], 4, whole, change(&[2, 3, 4])),
+        (&[1, 2, 3, 4], 2, whole, change(&[2, 3, 4])),
+        (&[2, 3, 4], 2, joint, change(&[2, 3, 4])),
+    ];
+    let undo: [(&[u64], u64, bool, Step); 6] = [
+        (&[1, 2, 3], 1, whole, Step::Perform(Effect::RemoveLearner)),
+        (&[1, 2, 3], 1, joint, change(&[1, 2, 3])),
+        (&[1, 2, 3, 4], 1, joint, change(&[1, 2, 3])),
+        (&[1, 2, 3, 4], 4, whole, lead(SOURCE)),
+        (&[1, 2, 3, 4], 2, whole, change(&[1, 2, 3])),
+        (&[2, 3, 4], 2, joint, change(&[2, 3, 4])),
+    ];
+    let all =
+        switch.into_iter().map(|case| (Stage::Switch, case)).chain(undo.into_iter().map(|c| (Stage::Aborting, c)));
+    for (stage, (voters, leader, joint, expected)) in all {
+        let mut record = migration(1, MigrationKind::Replica);
+        record.stage = stage;
+        let status = ShardStatus {
+            leader: Some(NodeId(leader)),
+            voters: voters.iter().copied().map(NodeId).collect(),
+            joint,
+            ..ShardStatus::default()
+        };
+        let mut walk = Walk::new(record);
+        assert_eq!(walk.next(Outcome::PickedUp, InstantMs(0)), Step::Perform(Effect::Status));
+        let step = walk.next(Outcome::Status(status), InstantMs(0));
+        assert_eq!(step, expected, "{stage:?} with voters {voters:?}, led by {leader}, joint: {joint}");
+    }
+}
+
 #[test]
 fn a_fenced_controller_stops() {
     let mut walk = Walk::new(migration(1, MigrationKind::Replica));
