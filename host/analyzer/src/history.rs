@@ -159,7 +159,8 @@ impl History {
             return Err(BadBatch::Phase { start: batch.start, off_ms });
         }
         let first = self.step_at(batch.start);
-        self.end = self.end.max(first + u64::from(batch.steps));
+        let end_before = self.end;
+        self.end = end_before.max(first + u64::from(batch.steps));
         for (i, &shard) in batch.shards.iter().enumerate() {
             let row = self.rows.entry(shard).or_default();
             for (step, &value) in (first..).zip(batch.row(i)) {
@@ -170,7 +171,10 @@ impl History {
         if self.open.as_ref().is_some_and(|(step, _)| *step < self.end) {
             self.open = None;
         }
-        self.trim();
+        // Rows keep themselves short; the others age only as time goes on.
+        if self.end > end_before {
+            self.trim();
+        }
         Ok(())
     }
 

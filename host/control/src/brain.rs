@@ -7,6 +7,7 @@ mod config;
 mod evaluate;
 mod forecasts;
 mod preparation;
+mod queries;
 mod round;
 mod shares;
 mod slot;
@@ -20,10 +21,7 @@ pub use slot::{Bound, SlotStatus};
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
-use isobar_analyzer::{
-    BadBatch, HeatMap, HeatMapSpec, History, HistorySpec, RankInput, RankedShard, Score, Scorer, ScorerSpec, TickLoad,
-    rank,
-};
+use isobar_analyzer::{BadBatch, History, HistorySpec, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
     CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
     PlacementLimits, Role, ShardId, Verdict,
@@ -40,8 +38,6 @@ use std::sync::Arc;
 const MAX_REFUSED_RECORDED: usize = 256;
 /// Most notes that a decision record keeps: the contract's 100, and what the host adds.
 const MAX_NOTES: usize = 128;
-/// The peak quantile that shards are ranked by: what is feared, not what is likely.
-const RANKED_QUANTILE: f32 = 0.9;
 /// Half-life of the forecasters' scores: a day of five-minute steps.
 const SCORE_HALF_LIFE_STEPS: f32 = 288.0;
 
@@ -276,6 +272,7 @@ impl Brain {
     /// One round of the loop.
     pub fn tick(&mut self, observation: &Observation, rules: &RoundRules) -> Tick {
         self.tick += 1;
+        let _span = tracing::info_span!("tick", tick = self.tick).entered();
         let now = observation.now;
         let mut events = Vec::new();
         let mut blobs = Blobs::new(self.config.recording);
@@ -337,55 +334,6 @@ impl Brain {
             self.last_moved.insert(checked.proposed.shard, observation.now);
         }
         checked
-    }
-
-    /// The forecast in force of these shards.
-    #[must_use]
-    pub fn forecast(&self, shards: &[ShardId]) -> ForecastAnswer {
-        self.forecasts.answer(shards.iter().copied(), self.config.step_ms)
-    }
-
-    /// The forecast in force of all shards.
-    #[must_use]
-    pub fn forecast_of_all(&self) -> ForecastAnswer {
-        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms)
-    }
-
-    /// Load past and forecast.
-    #[must_use]
-    pub fn heat_map(&self, spec: HeatMapSpec) -> HeatMap {
-        let shards: Vec<ShardId> = self.history.shards().collect();
-        HeatMap::draw(&self.history, &shards, |shard| self.forecasts.median(shard), spec)
-    }
-
-    /// Shards ranked by what they are about to do to their nodes, with what the last round would do about it.
-    #[must_use]
-    pub fn ranking(&self, limit: usize) -> Vec<RankedShard> {
-        let Some(view) = &self.last_view else { return Vec::new() };
-        let peaks: Vec<f32> = (view.shards.ids.iter().zip(&view.shards.leader_load))
-            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_QUANTILE).unwrap_or(load))
-            .collect();
-        // Without peaks asked for, the ranking reads them from the paths.
-        let peaks = if self.config.peak_steps == 0 { &[][..] } else { &peaks };
-        rank(RankInput { view, peaks, moves: &self.last_moves, limit })
-    }
-
-    /// How good the forecasts were: those of the bound forecaster, and those of the native one.
-    #[must_use]
-    pub fn score(&self) -> (Score, Score) {
-        (self.score.score(), self.builtin_score.score())
-    }
-
-    /// How each role is served.
-    #[must_use]
-    pub fn status(&self) -> [SlotStatus; 2] {
-        [self.forecaster.status(), self.placer.status()]
-    }
-
-    /// The cluster as the last round saw it.
-    #[must_use]
-    pub fn last_view(&self) -> Option<&ClusterView> {
-        self.last_view.as_ref()
     }
 
     /// The states that the policies saved in this round.
@@ -469,12 +417,14 @@ impl Brain {
         .build()
     }
 
-    /// Leader load over the last closed step, where that is recent; else over the last tick.
+    /// Leader load over the last closed step, where that is recent; else over the last tick. Of a shard whose node is silent, what the native
+    /// forecaster expects: taken for idle, it would draw others to its node.
     fn measured(&self, shard: &ShardObservation, now: InstantMs) -> f32 {
         let end = self.history.end();
         let recent = now.since_ms(self.history.start_of(end)) < u64::from(self.config.step_ms);
         let last = end.checked_sub(1).filter(|_| recent).map_or(f32::NAN, |step| self.history.value(shard.id, step));
-        if last.is_finite() { last } else { shard.leader_load }
+        let expected = self.builtin_forecasts.median(shard.id).first().copied();
+        [last, shard.leader_load].into_iter().find(|load| load.is_finite()).or(expected).unwrap_or(0.0)
     }
 
     /// The native median forecast of the view's shards, in its order; where there is none, what is measured now.

@@ -11,6 +11,9 @@ use isobar_ports::{Forecaster, PolicyFailure, Usage};
 
 /// Rows of one batch of stored history. The contract allows 256; 100 keep a guest's memory flat, as measured.
 pub(super) const OBSERVED_ROWS: usize = 100;
+/// The error (WAPE) must be larger than the native one's by so much, too: on a load that hardly changes both are next to nothing, and
+/// their ratio says little.
+const LEAST_OUTSCORED: f64 = 0.02;
 /// Up to so many steps are shown in one batch, as every tick's are.
 const STEPS_AT_ONCE: u64 = 12;
 
@@ -85,6 +88,8 @@ impl Brain {
             }
             Some(Err(failure)) => {
                 self.forecaster.failed(&failure, events);
+                // Its next instance is asked at the next tick, not only when a step closes.
+                self.stale = self.forecaster.instance.is_none() && self.forecaster.to_ask().is_some();
                 (native, None)
             }
             None => (native, None),
@@ -154,6 +159,9 @@ impl Brain {
     }
 
     fn ask_bound(&mut self, bound: &Bound, request: &ForecastRequest) -> Result<Made, PolicyFailure> {
+        let _span =
+            tracing::info_span!("evaluation", role = "forecast", policy = %bound.name, revision = %bound.digest)
+                .entered();
         let reopened = if self.forecaster.instance.is_none() { Some(self.reopen(bound)?) } else { None };
         let (end, fed) = (self.history.end(), self.forecaster.fed);
         let Some(instance) = &mut self.forecaster.instance else {
@@ -236,6 +244,8 @@ impl Brain {
     }
 
     fn ask_placer(&mut self, bound: &Bound, view: &ClusterView) -> Result<(Plan, Usage), PolicyFailure> {
+        let _span =
+            tracing::info_span!("evaluation", role = "place", policy = %bound.name, revision = %bound.digest).entered();
         if self.placer.instance.is_none() {
             let from_save = self
                 .placer
@@ -283,7 +293,7 @@ impl Brain {
             self.outscored = false;
             return;
         };
-        let worse = wape > ratio * builtin_wape;
+        let worse = wape > ratio * builtin_wape && wape > builtin_wape + LEAST_OUTSCORED;
         if worse {
             self.forecaster.fallback =
                 Some(format!("outscored by the native forecaster: WAPE {wape:.3} against {builtin_wape:.3}"));

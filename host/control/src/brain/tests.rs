@@ -6,6 +6,7 @@ mod swaps;
 
 use super::*;
 use fakes::{FakeHost, Script};
+use isobar_analyzer::HeatMapSpec;
 use isobar_model::{Action, InFlight, KeyspaceId, NodeId, PlacementLimits, Rule, ZoneId};
 use isobar_planner::KeyspaceRule;
 use isobar_ports::NodeObservation;
@@ -225,6 +226,14 @@ fn the_same_inputs_give_the_same_records() {
             }
         }
     }
+}
+
+#[test]
+fn a_shard_whose_node_is_silent_counts_as_expected_not_as_idle() {
+    let mut brain = brain(&FakeHost::new(Script::default()));
+    brain.tick(&steady(1), &rules(Mode::Auto));
+    brain.tick(&observed(2, &[(&[1, 2, 3], f32::NAN), (&[2, 3, 4], 40.0)]), &rules(Mode::Auto));
+    assert_eq!(brain.last_view().unwrap().shards.leader_load, [40.0, 40.0]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) struct Picture {
 pub(super) struct After {
     /// By the present load.
     pub(super) now: (f32, f32),
-    /// By the peak of the expected load from the move's end to the horizon's.
+    /// By the peak of the expected load from the move's end until the shard may move again.
     pub(super) later: (f32, f32),
 }
 
@@ -151,10 +151,12 @@ impl Picture {
             | Action::Split
             | Action::MergeWith(_) => view.limits.leader_steps,
         };
-        // A move that outlasts the horizon is judged by the horizon's last step.
+        // From when it is done until the shard may move again; a move that outlasts the horizon is judged by the horizon's last step.
         let arrival = (duration.max(0.0).ceil() as usize).min(steps.saturating_sub(1));
+        let stays = view.limits.cool_down_ms.div_ceil(u64::from(view.step_ms.max(1))).max(1);
+        let leaves = arrival.saturating_add(usize::try_from(stays).unwrap_or(usize::MAX)).min(steps);
         let mut later = if steps == 0 { now } else { (0.0, 0.0) };
-        for step in arrival..steps {
+        for step in arrival..leaves {
             let load = expected_at(view, expected, shard, step) * moved;
             later.0 = f32::max(later.0, ratio(self.later[from * steps + step] - load, capacity(from)));
             later.1 = f32::max(later.1, ratio(self.later[to * steps + step] + load, capacity(to)));

@@ -1,8 +1,9 @@
 use super::*;
 use crate::testing::{NOW, keyspaces, node, relocate, round, shard, transfer, view, wanted};
 use crate::{NodeFact, ShardFact};
-use isobar_model::{InFlight, InstantMs};
+use isobar_model::{InFlight, InstantMs, KeyspaceId};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// Six nodes in three zones, two a zone (1 and 4 in zone 1, ...); shard 7 on 1, 2, 3, shard 8 on 2, 3, 4.
 struct Case {
@@ -155,6 +156,25 @@ fn headroom_looks_at_now_and_at_later() {
     rosy.shards[2].predicted = vec![0.0; 2];
     rosy.expected = vec![20.0, 20.0, 20.0, 20.0, 90.0, 90.0];
     assert_eq!(rosy.rule(vec![relocate(7, 1, 4)]), Rule::CapacityHeadroom);
+}
+
+#[test]
+fn headroom_looks_no_further_than_the_shard_must_stay() {
+    // Node 4 is full now and again at step 20; by then the shard may long have moved on.
+    let steps = 24;
+    let shards = vec![shard(7, &[1, 2, 3], 20.0), shard(9, &[4, 5, 6], 90.0)];
+    let mut view = view(Case::default().nodes, shards, vec![]);
+    let mut there = vec![90.0; steps];
+    there[1..20].fill(0.0);
+    view.steps = steps as u32;
+    view.shards.predicted = [vec![20.0; steps], there].concat();
+    view.nodes.background = vec![0.0; 6 * steps];
+    let keyspaces = keyspaces(Mode::Auto);
+    let judge =
+        |view: &ClusterView| PlanCheck::new(view, round(&keyspaces)).judge(relocate(7, 1, 4), Origin::Policy).verdict;
+    assert_eq!(judge(&view), Verdict::Accepted);
+    view.limits.cool_down_ms *= 3;
+    assert!(matches!(judge(&view), Verdict::Refused { rule: Rule::CapacityHeadroom, .. }));
 }
 
 #[test]

@@ -37,6 +37,22 @@ fn the_native_policy_answers_for_one_that_traps_and_it_comes_back_from_its_save(
     assert_eq!(log.observed.last(), Some(&(InstantMs(START + STEP_MS), 3)));
 }
 
+#[test]
+fn a_failed_policy_is_asked_again_at_the_next_tick_though_no_step_closed() {
+    let host = FakeHost::new(Script { fail_predict_at: vec![1], ..Script::default() });
+    let mut brain = bound(&host, Role::Forecast);
+    brain.tick(&steady(1), &rules(Mode::Auto));
+    let within = |part: u64| Observation {
+        now: InstantMs(START + STEP_MS + part * STEP_MS / 10),
+        span_ms: STEP_MS / 10,
+        ..steady(1)
+    };
+    let tick = brain.tick(&within(1), &rules(Mode::Auto));
+    assert_eq!(answered_by(&tick, Role::Forecast).0, "echo");
+    let tick = brain.tick(&within(2), &rules(Mode::Auto));
+    assert!(tick.record.evaluations.iter().all(|e| e.role == Role::Place));
+}
+
 /// Promise 5.
 #[test]
 fn three_failures_running_mean_quarantine_until_another_is_bound() {
