@@ -19,4 +19,5 @@ pub use address_book::AddressBook;
 pub use frame::MAX_FRAME_BYTES;
 pub use handshake::PROTOCOL_VERSION;
 pub use peer_network::{Lane, PeerError, PeerHandler, PeerNetwork, Service};
+pub(crate) use peer_network::{RAFT_SERVICE, SHARD_OPS_SERVICE, SNAPSHOT_SERVICE};
 pub use tcp_peers::{PeerIdentity, TcpPeers};

@@ -1,7 +1,5 @@
 //! What the peer network promises, over real sockets.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not go on says so by panicking")]
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::NodeId;
