@@ -3,6 +3,8 @@
 //! Architecture invariant: no other crate names openraft; what crosses this crate's border are the words of `isobar-model` and
 //! `isobar-ports`, and bytes.
 
+mod control_group;
+mod control_state_machine;
 mod hub;
 mod log_store;
 mod network;
@@ -17,6 +19,7 @@ mod timing;
 pub mod transport;
 mod types;
 
+pub use control_group::{ControlGroup, Leadership, ProposeError};
 pub use hub::RaftHub;
 pub use shard_host::{EnsureError, NodeStorage, ReplicaRole, ReplicaStatus, ShardHost, ShardHostConfig};
 pub use shard_ops::{RaftShardOps, ShardLocator, ShardPlace};

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says so by panicking")]
 
 mod cluster;
+mod control_group;
 mod shards;
 mod transport;
