@@ -87,7 +87,10 @@ impl Mover {
         let mut stages: HashMap<OperationId, watch::Sender<Stage>> = HashMap::new();
         tracing::info!(control_term, "mover started");
         loop {
-            for migration in self.records.live().await {
+            let live = self.records.live().await;
+            // A task whose sender is gone finds its migration ended.
+            stages.retain(|id, _| live.iter().any(|migration| migration.id == *id));
+            for migration in live {
                 if let Some(stage) = stages.get(&migration.id) {
                     stage.send_if_modified(|seen| std::mem::replace(seen, migration.stage) != migration.stage);
                 } else if tasks.len() < MAX_TASKS {
@@ -136,8 +139,8 @@ impl Mover {
                     let here = walk.record().stage;
                     tokio::select! {
                         () = tokio::time::sleep(self.length(pause)) => Outcome::Waited,
-                        // Somebody else changed the record: an operator's cancel.
-                        true = async { stage.wait_for(|seen| *seen == Stage::Aborting && here != *seen).await.is_ok() } => {
+                        // Somebody else changed the record: an operator's cancel; or ended it, and the sender is gone.
+                        _ = async { stage.wait_for(|seen| *seen == Stage::Aborting && here != *seen).await.is_ok() } => {
                             match self.pick_up(id).await {
                                 Some(fresh) => walk = fresh,
                                 None => return Ended::Through(id),

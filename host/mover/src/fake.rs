@@ -62,6 +62,9 @@ pub(crate) struct World {
     pub(crate) stuck: bool,
     /// Digests were found equal.
     pub(crate) verified: bool,
+    /// After each change of the group it shows once more what it was before.
+    pub(crate) shows_late: bool,
+    shown: Option<ShardStatus>,
     copied: u64,
     index: u64,
 }
@@ -79,8 +82,21 @@ impl World {
             corrupt: false,
             stuck: false,
             verified: false,
+            shows_late: false,
+            shown: None,
             copied: 0,
             index: 0,
+        }
+    }
+
+    fn status(&self) -> ShardStatus {
+        ShardStatus {
+            leader: self.leader,
+            term: 1,
+            voters: self.voters.clone(),
+            learners: self.learners.clone(),
+            joint: self.joint,
+            applied: self.index,
         }
     }
 
@@ -93,16 +109,12 @@ impl World {
         let retry = |text: &str| Outcome::Failed(ShardOpError::Retry(text.into()));
         let refused = |text: &str| Outcome::Failed(ShardOpError::Refused(text.into()));
         let life = self.target_life();
+        if self.shows_late && matches!(effect, Effect::ChangeVoters(_) | Effect::TransferLeader(_)) {
+            self.shown = Some(self.status());
+        }
         let (target, is_learner) = (self.record.target, self.learners.contains(&self.record.target));
         let outcome = match effect {
-            Effect::Status => Outcome::Status(ShardStatus {
-                leader: self.leader,
-                term: 1,
-                voters: self.voters.clone(),
-                learners: self.learners.clone(),
-                joint: self.joint,
-                applied: self.index,
-            }),
+            Effect::Status => Outcome::Status(self.shown.take().unwrap_or_else(|| self.status())),
             Effect::Prepare => {
                 self.data.entry(life).or_insert(false);
                 Outcome::Done

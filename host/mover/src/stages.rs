@@ -59,6 +59,9 @@ pub const MAX_IDLE_POLLS: u32 = 300;
 /// Entries that a learner may lack when its catch-up is called done: fewer than one batch, so that the verify entry reaches it at once.
 pub const MAX_LAG_ENTRIES: u64 = 64;
 
+/// Looks at a group that does not show a change yet, which it has confirmed: what a leader tells of itself lags a little behind.
+const MAX_LATE_LOOKS: u32 = 10;
+
 /// One walk of a migration through its stages. All of it but the record is memory that a crash may lose.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -71,8 +74,8 @@ pub struct Walk {
     learning: bool,
     /// Voters at the last look in `Verify`.
     voters: Option<BTreeSet<NodeId>>,
-    /// The change of the group that succeeded last: needed once more right after, something is wrong.
-    changed: Option<Effect>,
+    /// The change of the group that succeeded last, and how often it was found to be needed all the same.
+    changed: Option<(Effect, u32)>,
     /// In `Aborting`, T was taken out of the learners.
     removed: bool,
     /// The copy as last seen, and the most bytes ever seen.
@@ -111,9 +114,15 @@ impl Walk {
     pub fn next(&mut self, outcome: Outcome, now: InstantMs) -> Step {
         let mut step = self.react(outcome, now);
         if let Step::Perform(effect) = &step
-            && self.changed.as_ref() == Some(effect)
+            && let Some((changed, looks)) = &mut self.changed
+            && changed == effect
         {
-            step = self.fail(format!("{effect:?} was done, but the group does not show it"));
+            *looks += 1;
+            step = if *looks < MAX_LATE_LOOKS {
+                Step::Wait(Pause::Poll)
+            } else {
+                self.fail(format!("{effect:?} was done, but the group does not show it"))
+            };
         }
         self.asked = if let Step::Perform(effect) = &step { Some(effect.clone()) } else { None };
         self.recording = if let Step::Record(change) = &step { Some(change.clone()) } else { None };
@@ -130,11 +139,19 @@ impl Walk {
             Outcome::Digests(digests) => self.digests(&digests),
             Outcome::Failed(ShardOpError::Fenced { .. }) => Step::Fenced,
             Outcome::Failed(ShardOpError::Retry(error)) => self.fail(error),
-            Outcome::Failed(ShardOpError::Refused(error)) => match self.record.stage {
-                Stage::Planned | Stage::Learner | Stage::Copy | Stage::CatchUp | Stage::Verify | Stage::Switch => {
-                    self.abort(error)
-                }
-                Stage::Retire | Stage::Done | Stage::Aborting | Stage::Aborted => self.fail(error),
+            // The target can't take the replica, whoever leads. Other refusals may come from a leader that is new or about to be replaced.
+            Outcome::Failed(ShardOpError::Refused(error)) => match self.asked {
+                Some(Effect::Prepare | Effect::AddLearner) => self.abort(error),
+                Some(
+                    Effect::Status
+                    | Effect::CopyProgress
+                    | Effect::Verify
+                    | Effect::ChangeVoters(_)
+                    | Effect::TransferLeader(_)
+                    | Effect::RemoveLearner
+                    | Effect::DeleteReplica(..),
+                )
+                | None => self.fail(error),
             },
         }
     }
@@ -189,7 +206,7 @@ impl Walk {
                 return self.reach(if self.record.stage == Stage::Retire { Stage::Done } else { Stage::Aborted });
             }
             // After a change of the group: look again how it stands.
-            Some(change @ (Effect::ChangeVoters(_) | Effect::TransferLeader(_))) => self.changed = Some(change),
+            Some(change @ (Effect::ChangeVoters(_) | Effect::TransferLeader(_))) => self.changed = Some((change, 0)),
             Some(Effect::Status | Effect::CopyProgress | Effect::Verify) | None => {}
         }
         self.go_on(now)

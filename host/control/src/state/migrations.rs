@@ -244,7 +244,7 @@ impl ControlState {
         self.last_moved.insert(id, self.now);
     }
 
-    fn finish(&mut self, migration: Migration) {
+    pub(super) fn finish(&mut self, migration: Migration) {
         self.live.remove(&migration.id);
         let totals = &mut self.totals;
         match (migration.stage == Stage::Done, migration.kind) {
@@ -260,11 +260,14 @@ impl ControlState {
     }
 
     fn data_moves_of(&self, node: NodeId) -> usize {
-        let touches = |m: &&Migration| m.kind == MigrationKind::Replica && (m.source == node || m.target == node);
+        // From `Retire` on nothing is copied any more, and a source that is down may hold it there for long.
+        let touches = |m: &&Migration| {
+            m.kind == MigrationKind::Replica && m.stage != Stage::Retire && (m.source == node || m.target == node)
+        };
         self.live.values().filter(touches).count()
     }
 
-    fn migration_event(&mut self, migration: &Migration) {
+    pub(super) fn migration_event(&mut self, migration: &Migration) {
         let stage = format!("{:?}", migration.stage).to_lowercase();
         let what = match migration.kind {
             MigrationKind::Replica => "replica",

@@ -5,7 +5,7 @@ use crate::state::ControlState;
 use crate::state::events::EventKind;
 use crate::state::settings::Settings;
 use isobar_model::ids::MAX_ID;
-use isobar_model::{Node, NodeId};
+use isobar_model::{Migration, Node, NodeId, Stage};
 
 /// Nodes of a cluster: what one control group is meant for.
 const MAX_NODES: usize = 1_000;
@@ -70,13 +70,6 @@ impl ControlState {
             if addr.is_empty() || addr.len() > MAX_ADDR_BYTES {
                 return Err(Refusal::invalid(format!("node {} must declare its addresses as host:port", node.id)));
             }
-            let taken = |other: &&Node| other.id != node.id && (other.peer_addr == *addr || other.http_addr == *addr);
-            if let Some(other) = self.nodes.values().find(taken) {
-                return Err(Refusal::conflict(format!(
-                    "{addr} belongs to node {}: give node {} other addresses, or remove node {} first",
-                    other.id, node.id, other.id
-                )));
-            }
         }
         let known = self.nodes.get(&node.id);
         if known.is_none() && self.nodes.len() >= MAX_NODES {
@@ -107,11 +100,19 @@ impl ControlState {
     pub(super) fn remove_node(&mut self, node: NodeId) -> Result<ControlReply, Refusal> {
         self.node(node)?;
         let replicas = self.map.shards.values().filter(|shard| shard.is_on(node)).count();
-        let moves = self.live.values().filter(|m| m.source == node || m.target == node).count();
+        // What waits for nothing but the deletion of its data ends with the node: that may never be back.
+        let retires = |m: &&Migration| m.stage == Stage::Retire && m.source == node;
+        let moves = self.live.values().filter(|m| (m.source == node || m.target == node) && !retires(m)).count();
         if replicas + moves > 0 {
             return Err(Refusal::busy(format!(
                 "node {node} still has {replicas} replicas and {moves} moves in flight: drain it first"
             )));
+        }
+        let retired: Vec<_> = self.live.values().filter(retires).cloned().collect();
+        for migration in retired {
+            let done = Migration { stage: Stage::Done, stage_since: self.now, ..migration };
+            self.migration_event(&done);
+            self.finish(done);
         }
         self.nodes.remove(&node);
         self.event(EventKind::Node, format!("node {node} removed"), &[("node", node.to_string())]);

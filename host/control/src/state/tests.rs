@@ -105,10 +105,6 @@ fn a_cluster_is_formed_once_and_knows_its_own_nodes() {
     assert_eq!(refused(&mut state, other), RefusalKind::Conflict);
     let stranger = ControlCommand::RegisterNode { cluster: "c2".into(), node: node(9) };
     assert_eq!(refused(&mut state, stranger), RefusalKind::Conflict);
-    let mut thief = node(9);
-    thief.http_addr = node(1).http_addr;
-    let thief = ControlCommand::RegisterNode { cluster: "c1".into(), node: thief };
-    assert_eq!(refused(&mut state, thief), RefusalKind::Conflict);
     let mut moved = node(2);
     moved.peer_addr = "127.0.0.1:9999".into();
     ok(&mut state, ControlCommand::RegisterNode { cluster: "c1".into(), node: moved.clone() });
@@ -229,6 +225,31 @@ fn moves_in_flight_are_limited_per_node() {
     ok(&mut state, ControlCommand::SetDraining { node: NodeId(2), draining: true });
     assert_eq!(refused(&mut state, third), RefusalKind::Conflict, "node 2 is being emptied");
     assert_eq!(refused(&mut state, ControlCommand::RemoveNode { node: NodeId(1) }), RefusalKind::Busy);
+}
+
+#[test]
+fn a_node_that_is_gone_for_ever_holds_nothing_up() {
+    let mut state = formed(2);
+    let command = ControlCommand::CreateKeyspace {
+        name: "a".into(),
+        partitioning: Partitioning::Range,
+        replication_factor: 1,
+        mode: Mode::Auto,
+        shards: ShardCount::Even(1),
+        placement: Some(vec![vec![NodeId(1)]]),
+    };
+    ok(&mut state, command);
+    let command = start(&state, 1, MigrationKind::Replica);
+    ok(&mut state, command);
+    let remove = ControlCommand::RemoveNode { node: NodeId(1) };
+    for (from, to) in STAGES.iter().zip(&STAGES[1..7]) {
+        assert_eq!(refused(&mut state, remove.clone()), RefusalKind::Busy);
+        ok(&mut state, advance(1, *from, *to));
+    }
+    ok(&mut state, remove);
+    assert_eq!(state.migration(OperationId(1)).unwrap().stage, Stage::Done);
+    assert!(state.live_migrations().is_empty() && !state.nodes().contains_key(&NodeId(1)));
+    assert_eq!(refused(&mut state, advance(1, Stage::Retire, Stage::Retire)), RefusalKind::Conflict);
 }
 
 #[test]

@@ -249,6 +249,33 @@ fn the_groups_standing_decides_what_comes_next() {
 }
 
 #[test]
+fn a_leader_that_tells_of_a_change_late_is_no_failure() {
+    for kind in [MigrationKind::Replica, MigrationKind::Leader] {
+        let mut world = World::new(migration(1, kind));
+        world.shows_late = true;
+        let (_, effects) = run(&mut world, quiet);
+        assert_eq!((world.record.stage, &world.record.error), (Stage::Done, &None));
+        let changes = effects.iter().filter(|e| matches!(e, Effect::ChangeVoters(_) | Effect::TransferLeader(_)));
+        assert!(changes.count() <= 3, "none is done twice: {effects:?}");
+    }
+}
+
+/// From a refusal that is no matter of who leads, nothing is to be had by trying again.
+#[test]
+fn a_target_that_refuses_is_not_asked_again() {
+    let mut record = migration(1, MigrationKind::Replica);
+    record.stage = Stage::Learner;
+    let mut walk = Walk::new(record);
+    assert_eq!(walk.next(Outcome::PickedUp, InstantMs(0)), Step::Perform(Effect::Prepare));
+    let refused = Outcome::Failed(ShardOpError::Refused("the disk is full".into()));
+    let step = walk.next(refused, InstantMs(0));
+    assert!(
+        matches!(&step, Step::Record(c) if c.to == Stage::Aborting && c.error == Some("the disk is full".into())),
+        "{step:?}"
+    );
+}
+
+#[test]
 fn a_fenced_controller_stops() {
     let mut walk = Walk::new(migration(1, MigrationKind::Replica));
     let fenced = Outcome::Failed(ShardOpError::Fenced { seen: 8, given: 7 });
