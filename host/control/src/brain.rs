@@ -31,7 +31,7 @@ use isobar_ports::{Forecaster, Observation, Placer, PolicyFailure, PolicyHost, S
 use preparation::Ready;
 use shares::FollowerShares;
 use slot::{Saved, Slot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most refused moves that a decision record keeps; the rest is counted in a note. A hostile plan of 10 000 must not fill the log.
@@ -71,6 +71,8 @@ pub struct Brain {
     stale: bool,
     ledger: Ledger,
     last_moved: BTreeMap<ShardId, InstantMs>,
+    /// Shards that moved at the last observation, or whose move this brain has accepted since.
+    known_moving: BTreeSet<ShardId>,
     tick: u64,
     /// The last round, for the ranking.
     last_view: Option<ClusterView>,
@@ -107,6 +109,7 @@ impl Brain {
             stale: true,
             ledger: Ledger::default(),
             last_moved: BTreeMap::new(),
+            known_moving: BTreeSet::new(),
             tick: 0,
             last_view: None,
             last_moves: Vec::new(),
@@ -310,6 +313,7 @@ impl Brain {
         let accepted: Vec<CheckedMove> = moves.iter().filter(|m| m.verdict == Verdict::Accepted).cloned().collect();
         for done in &accepted {
             self.last_moved.insert(done.proposed.shard, now);
+            self.known_moving.insert(done.proposed.shard);
         }
         self.last_moves = moves
             .iter()
@@ -332,6 +336,7 @@ impl Brain {
         let checked = check.judge(proposed, Origin::Operator);
         if checked.verdict == Verdict::Accepted {
             self.last_moved.insert(checked.proposed.shard, observation.now);
+            self.known_moving.insert(checked.proposed.shard);
         }
         checked
     }
@@ -356,9 +361,11 @@ impl Brain {
             self.shares.record(shard.id, shard.leader_load, shard.follower_load);
         }
         // A move that another leader began, or an operator: it counts from when it is first seen.
-        for moving in &observation.moving {
-            self.last_moved.entry(moving.shard).or_insert(observation.now);
+        let moving: BTreeSet<ShardId> = observation.moving.iter().map(|moving| moving.shard).collect();
+        for &shard in moving.difference(&self.known_moving) {
+            self.last_moved.insert(shard, observation.now);
         }
+        self.known_moving = moving;
         let kept_ms = u64::from(self.config.step_ms).saturating_mul(self.config.keep_steps as u64);
         let kept_ms = kept_ms.max(self.config.limits.cool_down_ms);
         self.last_moved.retain(|_, at| observation.now.since_ms(*at) <= kept_ms);

@@ -10,7 +10,6 @@ use isobar_analyzer::HeatMapSpec;
 use isobar_model::{Action, InFlight, KeyspaceId, NodeId, PlacementLimits, Rule, ZoneId};
 use isobar_planner::KeyspaceRule;
 use isobar_ports::NodeObservation;
-use std::collections::BTreeSet;
 
 const STEP_MS: u64 = 300_000;
 const START: u64 = 1_000 * STEP_MS;
@@ -136,7 +135,8 @@ fn no_shard_moves_twice_within_its_cool_down() {
 fn a_move_that_another_leader_began_cools_down_too() {
     let host = FakeHost::new(Script { plan: Some(vec![transfer(1, 2), transfer(2, 3)]), ..Script::default() });
     let mut brain = brain(&host);
-    brain.note_moved([(ShardId(1), InstantMs(START))]);
+    // Long ago, and moving again now.
+    brain.note_moved([(ShardId(1), InstantMs(START)), (ShardId(2), InstantMs(START - 100 * STEP_MS))]);
     let mut seen = steady(1);
     seen.moving = vec![InFlight {
         shard: ShardId(2),
