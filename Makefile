@@ -1,0 +1,74 @@
+# Isobar. `make` alone says what there is.
+# `demo`, `run` and `test` share one profile (dev), so that what they stand on is compiled once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CARGO ?= cargo
+# Arguments of the program: `make demo ARGS=--keep`; of the test runner: `make test TESTS="-p isobar-model"`.
+ARGS ?=
+TESTS ?= --workspace
+
+# Guests are workspaces of their own; their native cores are built into the same target folder.
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+POLICIES := --manifest-path policies/Cargo.toml --target-dir $(TARGET_DIR)
+# Every workspace in the repository, for the formatter.
+WORKSPACES := $(sort Cargo.toml policies/Cargo.toml $(wildcard tests/guests/Cargo.toml examples/*/Cargo.toml))
+
+# nextest, where installed, runs each test in a process of its own; otherwise the runner that comes with Cargo.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUN_TESTS := nextest run --no-fail-fast
+else
+RUN_TESTS := test --no-fail-fast
+endif
+
+.PHONY: help
+help: ## Say what there is.
+	@echo "Isobar: a sharded, replicated key-value store whose placement brain is yours."
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+
+.PHONY: demo
+demo: guest-toolchain ## The main job, on an embedded cluster and a real trace; ARGS=--keep leaves it up.
+	$(CARGO) run -p isobar -- demo $(ARGS)
+
+.PHONY: run
+run: guest-toolchain ## Start an embedded cluster and stay.
+	$(CARGO) run -p isobar -- dev $(ARGS)
+
+.PHONY: test
+test: guest-toolchain ## Every test: the policies' native cores, then the host's workspace with its real processes.
+	$(CARGO) $(RUN_TESTS) $(POLICIES) --workspace
+	$(CARGO) $(RUN_TESTS) $(TESTS)
+
+.PHONY: check
+check: format lint licences ## Format, lints, licences and advisories. Changes nothing.
+
+.PHONY: format
+format: ## Only the format.
+	@for manifest in $(WORKSPACES); do \
+	  echo "$(CARGO) fmt --manifest-path $$manifest --all --check"; \
+	  $(CARGO) fmt --manifest-path $$manifest --all --check; \
+	done
+
+.PHONY: lint
+lint: guest-toolchain ## Only the lints.
+	$(CARGO) clippy $(POLICIES) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: licences
+licences: ## Only licences, advisories and banned crates, where cargo-deny is installed.
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --all-features check; \
+	  $(CARGO) deny --all-features --manifest-path policies/Cargo.toml check --config ../deny.toml; \
+	else \
+	  echo "cargo-deny is not installed: licences and advisories go unchecked. To install it: cargo install --locked cargo-deny"; \
+	fi
+
+.PHONY: guest-toolchain
+guest-toolchain: ## See to it that policies can be built to WebAssembly.
+	@sh sdk/guest-build/toolchain.sh
