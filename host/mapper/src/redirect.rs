@@ -70,10 +70,8 @@ pub enum Decision {
 /// Why a journey ended without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GiveUp {
-    /// The deadline is through; nothing was written.
-    #[error(
-        "no node answered within {deadline_ms} ms, in {attempts} attempts (last: {last}); nothing was written, try again"
-    )]
+    /// The deadline is through; every node asked said that it did not take the request on.
+    #[error("no node took the request on within {deadline_ms} ms, in {attempts} attempts (last: {last}); try again")]
     Deadline {
         /// The deadline.
         deadline_ms: u64,
