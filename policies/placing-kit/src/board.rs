@@ -1,0 +1,340 @@
+use crate::policy::Failure;
+use isobar_model::{Action, ClusterView, InstantMs, Move, NodeState, ShardId};
+
+/// Something that may be done to a shard, in indices of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The replica in `slot` takes the lead.
+    Lead {
+        /// Which shard.
+        shard: usize,
+        /// Its place among the shard's replicas, 1 or more.
+        slot: usize,
+    },
+    /// The replica in `slot` moves to `target`; leadership moves along where it leads (slot 0).
+    Relocate {
+        /// Which shard.
+        shard: usize,
+        /// Its place among the shard's replicas.
+        slot: usize,
+        /// To which node.
+        target: usize,
+    },
+}
+
+impl Step {
+    /// Which shard.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        match self {
+            Self::Lead { shard, .. } | Self::Relocate { shard, .. } => *shard,
+        }
+    }
+}
+
+/// Where everything will be once what is in flight, and what was proposed so far, is done; and what may still be proposed.
+#[derive(Clone, Debug)]
+pub struct Board<'a> {
+    /// What the round began with.
+    pub view: &'a ClusterView,
+    replicas: Vec<Vec<usize>>,
+    /// Shards that may not move in this round: in flight, cooling down, or proposed already.
+    resting: Vec<bool>,
+    /// Moves of data in flight or proposed, from or to each node.
+    data_moves: Vec<u32>,
+    /// Zones the nodes that are up make up.
+    zones: usize,
+    proposed: Vec<Move>,
+}
+
+impl<'a> Board<'a> {
+    /// The board at the beginning of a round.
+    ///
+    /// # Errors
+    /// [`Failure::Other`] where columns differ in length or an index points nowhere.
+    pub fn new(view: &'a ClusterView) -> Result<Self, Failure> {
+        check(view)?;
+        let shards = &view.shards;
+        let mut board = Self {
+            view,
+            replicas: (0..shards.ids.len())
+                .map(|shard| shards.replicas_of(shard).iter().map(|&node| node as usize).collect())
+                .collect(),
+            resting: shards
+                .last_moved
+                .iter()
+                .map(|&moved| moved != InstantMs(0) && view.now.since_ms(moved) < view.limits.cool_down_ms)
+                .collect(),
+            data_moves: vec![0; view.nodes.ids.len()],
+            zones: 0,
+            proposed: Vec::new(),
+        };
+        let mut zones: Vec<_> = view
+            .nodes
+            .zones
+            .iter()
+            .zip(&view.nodes.states)
+            .filter(|(_, s)| **s == NodeState::Up)
+            .map(|(z, _)| z)
+            .collect();
+        zones.sort_unstable();
+        zones.dedup();
+        board.zones = zones.len();
+        for moving in &view.moving {
+            let (source, target) =
+                (view.nodes.ids.binary_search(&moving.source), view.nodes.ids.binary_search(&moving.target));
+            if !moving.leader_only {
+                [source, target].into_iter().flatten().for_each(|node| board.data_moves[node] += 1);
+            }
+            let (Ok(shard), Ok(target)) = (view.shards.ids.binary_search(&moving.shard), target) else { continue };
+            board.resting[shard] = true;
+            let replicas = &mut board.replicas[shard];
+            let at = |node: usize| replicas.iter().position(|&n| n == node);
+            match (moving.leader_only, at(target), source.ok().and_then(at)) {
+                (true, Some(slot), _) => replicas.swap(0, slot),
+                (false, None, Some(slot)) => replicas[slot] = target,
+                // Done already, or not begun: as it is now.
+                (true, None, _) | (false, Some(_), _) | (false, None, None) => {}
+            }
+        }
+        Ok(board)
+    }
+
+    /// The nodes that will hold shard `shard`, the leader first.
+    #[must_use]
+    pub fn replicas(&self, shard: usize) -> &[usize] {
+        &self.replicas[shard]
+    }
+
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Number of nodes.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.data_moves.len()
+    }
+
+    /// Whether a node may be given anything.
+    #[must_use]
+    pub fn takes(&self, node: usize) -> bool {
+        self.view.nodes.states[node] == NodeState::Up
+    }
+
+    /// Whether this round takes more moves, of this shard too.
+    #[must_use]
+    pub fn may_move(&self, shard: usize) -> bool {
+        !self.resting[shard] && self.has_room()
+    }
+
+    /// Whether this round takes more moves.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.proposed.len() < self.view.limits.moves_per_round as usize
+    }
+
+    /// Whether the host would let `step` begin now, as far as a policy can know.
+    #[must_use]
+    pub fn allows(&self, step: Step) -> bool {
+        let shard = step.shard();
+        if !self.may_move(shard) {
+            return false;
+        }
+        let replicas = &self.replicas[shard];
+        match step {
+            Step::Lead { slot, .. } => slot > 0 && slot < replicas.len() && self.takes(replicas[slot]),
+            Step::Relocate { slot, target, .. } => {
+                let per_node = self.view.limits.moves_per_node;
+                let nodes = &self.view.nodes;
+                slot < replicas.len()
+                    && self.takes(target)
+                    && !replicas.contains(&target)
+                    && self.data_moves[replicas[slot]] < per_node
+                    && self.data_moves[target] < per_node
+                    && nodes.used_bytes[target].saturating_add(self.view.shards.bytes[shard])
+                        <= nodes.capacity_bytes[target]
+                    && (replicas.len() > self.zones
+                        || replicas
+                            .iter()
+                            .enumerate()
+                            .all(|(other, &node)| other == slot || nodes.zones[node] != nodes.zones[target]))
+            }
+        }
+    }
+
+    /// Proposes an allowed step. `gain`: expected fall of overload, load units times seconds. `start_by`: steps from now.
+    pub fn propose(&mut self, step: Step, urgency: f32, gain: f32, start_by: u32, reason: String) {
+        let shard = step.shard();
+        let ids = &self.view.nodes.ids;
+        let replicas = &mut self.replicas[shard];
+        let action = match step {
+            Step::Lead { slot, .. } => {
+                replicas.swap(0, slot);
+                Action::TransferLeader(ids[replicas[0]])
+            }
+            Step::Relocate { slot, target, .. } => {
+                let source = std::mem::replace(&mut replicas[slot], target);
+                self.data_moves[source] += 1;
+                self.data_moves[target] += 1;
+                Action::MoveReplica { source: ids[source], target: ids[target] }
+            }
+        };
+        self.resting[shard] = true;
+        self.proposed.push(Move {
+            shard: self.view.shards.ids[shard],
+            action,
+            urgency: urgency.clamp(0.0, 1.0),
+            start_by: self.view.now.plus_ms(u64::from(start_by) * u64::from(self.view.step_ms)),
+            gain,
+            reason,
+        });
+    }
+
+    /// Moves proposed so far.
+    #[must_use]
+    pub fn proposed(&self) -> usize {
+        self.proposed.len()
+    }
+
+    /// The moves proposed.
+    #[must_use]
+    pub fn into_moves(self) -> Vec<Move> {
+        self.proposed
+    }
+
+    /// Load units that a replica of `shard` costs its node, per unit of leader load.
+    #[must_use]
+    pub fn share(&self, shard: usize, leads: bool) -> f32 {
+        if leads { 1.0 } else { self.view.shards.follower_share[shard] }
+    }
+
+    /// The nodes' names in messages.
+    #[must_use]
+    pub fn node_name(&self, node: usize) -> String {
+        format!("node {}", self.view.nodes.ids[node])
+    }
+
+    /// A shard's number.
+    #[must_use]
+    pub fn shard_id(&self, shard: usize) -> ShardId {
+        self.view.shards.ids[shard]
+    }
+}
+
+/// The host keeps to the contract; a policy that is tried elsewhere may be given anything, and must not panic.
+fn check(view: &ClusterView) -> Result<(), Failure> {
+    let (nodes, shards) = (&view.nodes, &view.shards);
+    let (n, s, steps) = (nodes.ids.len(), shards.ids.len(), view.steps as usize);
+    let fits = nodes.zones.len() == n
+        && nodes.states.len() == n
+        && nodes.capacity.len() == n
+        && nodes.load.len() == n
+        && nodes.background.len() == n * steps
+        && nodes.used_bytes.len() == n
+        && nodes.capacity_bytes.len() == n
+        && shards.bytes.len() == s
+        && shards.leader_load.len() == s
+        && shards.follower_share.len() == s
+        && shards.predicted.len() == s * view.quantiles.len() * steps
+        && shards.replica_offsets.len() == s + 1
+        && shards.replica_offsets.is_sorted()
+        && shards.replica_offsets.first() == Some(&0)
+        && shards.replica_offsets.last().is_some_and(|&end| end as usize == shards.replicas.len())
+        && shards.replicas.iter().all(|&node| (node as usize) < n)
+        && shards.last_moved.len() == s
+        && shards.move_steps.len() == s;
+    if fits { Ok(()) } else { Err(Failure::Other("the view's columns do not fit together".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::view;
+    use isobar_model::{InFlight, NodeId};
+
+    const LEAD: Step = Step::Lead { shard: 0, slot: 1 };
+
+    fn relocate(slot: usize, target: usize) -> Step {
+        Step::Relocate { shard: 0, slot, target }
+    }
+
+    #[test]
+    fn replicas_stay_on_distinct_nodes_and_zones() {
+        let mut view = view(4, 100.0, &[&[0, 1, 2]], 1, |_, _, _| 1.0);
+        assert!(Board::new(&view).unwrap().allows(relocate(0, 3)));
+        assert!(!Board::new(&view).unwrap().allows(relocate(0, 1)), "two replicas on one node");
+        view.nodes.zones[3] = view.nodes.zones[1];
+        assert!(!Board::new(&view).unwrap().allows(relocate(0, 3)), "two replicas in one zone");
+        assert!(Board::new(&view).unwrap().allows(relocate(1, 3)), "the one of that zone itself may move");
+    }
+
+    #[test]
+    fn nodes_that_are_not_up_are_given_nothing() {
+        for state in [NodeState::Draining, NodeState::Suspect, NodeState::Down] {
+            let mut view = view(4, 100.0, &[&[0, 1, 2]], 1, |_, _, _| 1.0);
+            view.nodes.states[1] = state;
+            view.nodes.states[3] = state;
+            let board = Board::new(&view).unwrap();
+            assert!(!board.allows(LEAD) && !board.allows(relocate(0, 3)), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_shard_rests_while_it_moves_and_cools_down() {
+        let mut cooling = view(4, 100.0, &[&[0, 1, 2]], 1, |_, _, _| 1.0);
+        cooling.shards.last_moved[0] = InstantMs(cooling.now.0 - 3_599_000);
+        assert!(!Board::new(&cooling).unwrap().allows(LEAD));
+        cooling.shards.last_moved[0] = InstantMs(cooling.now.0 - 3_600_000);
+        assert!(Board::new(&cooling).unwrap().allows(LEAD));
+
+        let mut moving = view(4, 100.0, &[&[0, 1, 2]], 1, |_, _, _| 1.0);
+        moving.moving = vec![InFlight {
+            shard: ShardId(1),
+            source: NodeId(10),
+            target: NodeId(40),
+            done_by: moving.now.plus_ms(1),
+            leader_only: false,
+        }];
+        let board = Board::new(&moving).unwrap();
+        assert!(!board.allows(LEAD));
+        assert_eq!(board.replicas(0), [3, 1, 2], "as it will be");
+    }
+
+    #[test]
+    fn budgets_of_a_round_and_of_a_node_hold() {
+        let placement: Vec<&[usize]> = vec![&[0, 1, 2]; 12];
+        let view = view(4, 100.0, &placement, 1, |_, _, _| 1.0);
+        let mut board = Board::new(&view).unwrap();
+        for shard in 0..2 {
+            board.propose(Step::Relocate { shard, slot: 0, target: 3 }, 1.0, 0.0, 0, String::new());
+        }
+        assert!(!board.allows(Step::Relocate { shard: 2, slot: 0, target: 3 }), "two in flight at the target");
+        for shard in 2..8 {
+            assert!(board.allows(Step::Lead { shard, slot: 1 }));
+            board.propose(Step::Lead { shard, slot: 1 }, 1.0, 0.0, 0, String::new());
+        }
+        assert!(!board.has_room() && !board.allows(Step::Lead { shard: 8, slot: 1 }));
+        assert_eq!(board.into_moves().len(), 8);
+    }
+
+    #[test]
+    fn views_that_contradict_themselves_are_refused() {
+        let good = view(4, 100.0, &[&[0, 1, 2]], 3, |_, _, _| 1.0);
+        let spoil: [fn(&mut ClusterView); 5] = [
+            |view| view.shards.replicas[0] = 9,
+            |view| view.shards.replica_offsets = vec![0],
+            |view| view.shards.predicted.truncate(1),
+            |view| view.nodes.background.clear(),
+            |view| view.steps = 7,
+        ];
+        for spoil in spoil {
+            let mut bad = good.clone();
+            spoil(&mut bad);
+            assert!(Board::new(&bad).is_err());
+        }
+        assert!(Board::new(&good).is_ok());
+    }
+}

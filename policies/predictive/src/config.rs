@@ -1,0 +1,56 @@
+use placing_kit::{Failure, parse_config};
+use serde::Deserialize;
+
+/// The configuration of [`Predictive`](crate::Predictive).
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Steps looked ahead, at most those that the view forecasts; 1 to 8 064.
+    pub horizon_steps: u32,
+    /// Overload that a leader transfer must save over the horizon, in seconds of one node's whole capacity; 0 to 1 000 000.
+    pub transfer_price_s: f32,
+    /// The same for a move of data.
+    pub move_price_s: f32,
+    /// Steps after a move's effect within which it must begin to pay; 1 to 8 064.
+    pub patience_steps: u32,
+    /// Share of the price that must be saved within those steps, 0 to 1.
+    pub patience_share: f32,
+    /// How far the errors of different tenants' forecasts go together, 0 to 1.
+    pub correlation: f32,
+    /// Moves proposed in one round, 1 to 1 000; nodes being drained are not counted.
+    pub max_moves: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            horizon_steps: 288,
+            transfer_price_s: 5.0,
+            move_price_s: 10.0,
+            patience_steps: 12,
+            patience_share: 0.5,
+            correlation: 0.1,
+            max_moves: 16,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    pub(crate) fn read(text: &str) -> Result<Self, Failure> {
+        let config: Self = parse_config(text)?;
+        let within = |name: &str, value: f32, low: f32, high: f32| {
+            let fits = (low..=high).contains(&value);
+            let problem = || Failure::Config(format!("`{name}` is {low} to {high}, not {value}"));
+            if fits { Ok(()) } else { Err(problem()) }
+        };
+        within("horizon_steps", config.horizon_steps as f32, 1.0, 8_064.0)?;
+        within("transfer_price_s", config.transfer_price_s, 0.0, 1e6)?;
+        within("move_price_s", config.move_price_s, 0.0, 1e6)?;
+        within("patience_steps", config.patience_steps as f32, 1.0, 8_064.0)?;
+        within("patience_share", config.patience_share, 0.0, 1.0)?;
+        within("correlation", config.correlation, 0.0, 1.0)?;
+        within("max_moves", config.max_moves as f32, 1.0, 1_000.0)?;
+        Ok(config)
+    }
+}
