@@ -63,8 +63,8 @@ lint: guest-toolchain ## Only the lints.
 .PHONY: licences
 licences: ## Only licences, advisories and banned crates, where cargo-deny is installed.
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-	  $(CARGO) deny --all-features check; \
-	  $(CARGO) deny --all-features --manifest-path policies/Cargo.toml check --config ../deny.toml; \
+	  $(CARGO) deny check; \
+	  $(CARGO) deny --manifest-path policies/Cargo.toml check --config $(CURDIR)/deny.toml; \
 	else \
 	  echo "cargo-deny is not installed: licences and advisories go unchecked. To install it: cargo install --locked cargo-deny"; \
 	fi
