@@ -5,14 +5,17 @@
 //!
 //! Architecture invariant: no wall clock, no threads, no chance but the scenario's seed.
 
+mod arms;
 mod fleet;
 mod oracle;
 mod overload;
 mod packed;
 mod scenario;
+mod sim_host;
 mod timeline;
 mod trace;
 
+pub use arms::{ArmError, ArmReport, Arms, MakeForecaster, MakePlacer, WindowReport, brain_config, skill_pct};
 pub use fleet::{MoveTimes, SimFleet, SimFleetError};
 pub use oracle::Oracle;
 pub use overload::{node_loads, overload};

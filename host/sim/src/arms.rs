@@ -1,0 +1,231 @@
+//! The arms: what each way of placing shards would have made of a window.
+
+use crate::fleet::{MoveTimes, SimFleet, SimFleetError};
+use crate::oracle::Oracle;
+use crate::overload::overload;
+use crate::packed::pack;
+use crate::scenario::Scenario;
+use crate::sim_host::SimHost;
+use crate::timeline::{Placement, Timeline};
+use isobar_control::{Brain, BrainConfig, MovePace, Recording, RoundRules};
+use isobar_model::{KeyspaceId, Mode, PlacementLimits};
+use isobar_planner::KeyspaceRule;
+use isobar_ports::{Fleet, Forecaster, Placer, PolicyFailure};
+use std::sync::Arc;
+
+/// Makes a forecaster that has observed nothing.
+pub type MakeForecaster = Arc<dyn Fn() -> Result<Box<dyn Forecaster>, PolicyFailure> + Send + Sync>;
+/// Makes a placer.
+pub type MakePlacer = Arc<dyn Fn() -> Result<Box<dyn Placer>, PolicyFailure> + Send + Sync>;
+
+/// Why an arm could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmError {
+    /// A policy did not open.
+    #[error("a policy did not open: {0}")]
+    Policy(#[from] PolicyFailure),
+    /// The scenario's history can't be imported.
+    #[error("the history can't be imported: {0}")]
+    History(#[from] isobar_analyzer::BadBatch),
+    /// The brain accepted a move that the fleet can't begin.
+    #[error("the plan check let a move pass that can't be begun: {0}")]
+    Fleet(#[from] SimFleetError),
+    /// The window lies beyond the trace.
+    #[error("window {0} lies beyond the trace")]
+    NoSuchWindow(usize),
+}
+
+/// What an arm came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmReport {
+    /// Node-seconds of overload.
+    pub overload_node_s: f64,
+    /// Moves of data begun.
+    pub data_moves: u64,
+    /// Leader transfers begun.
+    pub leader_transfers: u64,
+    /// Where replicas lived.
+    pub timeline: Timeline,
+}
+
+impl ArmReport {
+    /// Moves of data and leader transfers.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.data_moves + self.leader_transfers
+    }
+}
+
+/// All arms over one window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowReport {
+    /// The start placement, left alone.
+    pub still: ArmReport,
+    /// One placement packed on the history.
+    pub packed: ArmReport,
+    /// The reactive placer.
+    pub reactive: ArmReport,
+    /// The predictive placer.
+    pub predictive: ArmReport,
+    /// The predictive placer fed the future itself.
+    pub clairvoyant: ArmReport,
+}
+
+impl WindowReport {
+    /// See [`skill_pct`].
+    #[must_use]
+    pub fn skill_pct(&self) -> Option<f64> {
+        let without = [&self.still, &self.packed, &self.reactive].map(|arm| arm.overload_node_s);
+        skill_pct(without, self.predictive.overload_node_s, self.clairvoyant.overload_node_s)
+    }
+}
+
+/// Skill in per cent: (best without forecast − ours) / (best without forecast − clairvoyant). None where a clairvoyant placer gains nothing.
+#[must_use]
+pub fn skill_pct(without_forecast: [f64; 3], ours: f64, clairvoyant: f64) -> Option<f64> {
+    let best = without_forecast.into_iter().fold(f64::INFINITY, f64::min);
+    (best - clairvoyant > 1e-9).then(|| 100.0 * (best - ours) / (best - clairvoyant))
+}
+
+/// Runs arms by the planner alone, in virtual time, through the same brain that drives a live cluster.
+#[derive(Clone)]
+pub struct Arms {
+    scenario: Arc<Scenario>,
+    config: BrainConfig,
+    times: MoveTimes,
+    forecaster: MakeForecaster,
+    reactive: MakePlacer,
+    predictive: MakePlacer,
+}
+
+impl std::fmt::Debug for Arms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arms").field("times", &self.times).finish_non_exhaustive()
+    }
+}
+
+impl Arms {
+    /// Arms over a scenario. Everything that the policies are asked and the rules they are held to is in [`brain_config`].
+    #[must_use]
+    pub fn new(
+        scenario: Arc<Scenario>,
+        forecaster: MakeForecaster,
+        reactive: MakePlacer,
+        predictive: MakePlacer,
+    ) -> Self {
+        let times = MoveTimes::default();
+        let config = brain_config(&scenario, times);
+        Self { scenario, config, times, forecaster, reactive, predictive }
+    }
+
+    /// All arms over window `k`.
+    pub fn window(&self, k: usize) -> Result<WindowReport, ArmError> {
+        Ok(WindowReport {
+            still: self.still(k)?,
+            packed: self.packed(k)?,
+            reactive: self.reactive(k)?,
+            predictive: self.predictive(k)?,
+            clairvoyant: self.clairvoyant(k)?,
+        })
+    }
+
+    /// The start placement, left alone.
+    pub fn still(&self, k: usize) -> Result<ArmReport, ArmError> {
+        self.fixed(k, self.scenario.start.clone())
+    }
+
+    /// One placement packed on the history, in force from the window's start; what it takes to get there counts as moves.
+    pub fn packed(&self, k: usize) -> Result<ArmReport, ArmError> {
+        let history = self.scenario.history(self.scenario.window(k).start);
+        self.fixed(k, pack(&self.scenario, history))
+    }
+
+    /// The reactive placer.
+    pub fn reactive(&self, k: usize) -> Result<ArmReport, ArmError> {
+        self.driven(k, &self.forecaster, &self.reactive)
+    }
+
+    /// The predictive placer.
+    pub fn predictive(&self, k: usize) -> Result<ArmReport, ArmError> {
+        self.driven(k, &self.forecaster, &self.predictive)
+    }
+
+    /// The predictive placer, fed the future itself.
+    pub fn clairvoyant(&self, k: usize) -> Result<ArmReport, ArmError> {
+        let scenario = Arc::clone(&self.scenario);
+        let oracle: MakeForecaster = Arc::new(move || Ok(Box::new(Oracle::new(Arc::clone(&scenario)))));
+        self.driven(k, &oracle, &self.predictive)
+    }
+
+    fn fixed(&self, k: usize, placement: Placement) -> Result<ArmReport, ArmError> {
+        let window = self.checked(k)?;
+        let (mut data_moves, mut leader_transfers) = (0, 0);
+        for (old, new) in self.scenario.start.iter().zip(&placement) {
+            data_moves += new.iter().filter(|node| !old.contains(node)).count() as u64;
+            leader_transfers += u64::from(old.first() != new.first() && new.first().is_some_and(|n| old.contains(n)));
+        }
+        let timeline = Timeline::new(placement);
+        let overload_node_s = overload(&self.scenario, window, &timeline);
+        Ok(ArmReport { overload_node_s, data_moves, leader_transfers, timeline })
+    }
+
+    fn driven(&self, k: usize, forecaster: &MakeForecaster, placer: &MakePlacer) -> Result<ArmReport, ArmError> {
+        let (window, scenario) = (self.checked(k)?, &self.scenario);
+        let host = SimHost::new(Arc::clone(forecaster), Arc::clone(placer))?;
+        let mut brain = Brain::new(self.config.clone(), Arc::new(host));
+        // The first tick's observation closes the step before the window.
+        let history = scenario.history(window.start);
+        for batch in scenario.load_batches(history.start..history.end - 1) {
+            brain.import_history(&batch)?;
+        }
+        let rules = round_rules(scenario);
+        let mut fleet = SimFleet::new(Arc::clone(scenario), window.start, self.times);
+        for _ in window.clone() {
+            let observation = fleet.observe()?;
+            for accepted in brain.tick(&observation, &rules).accepted {
+                fleet.begin(&accepted)?;
+            }
+            fleet.advance();
+        }
+        Ok(ArmReport {
+            overload_node_s: overload(scenario, window, fleet.timeline()),
+            data_moves: fleet.data_moves(),
+            leader_transfers: fleet.leader_transfers(),
+            timeline: fleet.timeline().clone(),
+        })
+    }
+
+    fn checked(&self, k: usize) -> Result<std::ops::Range<usize>, ArmError> {
+        if k < self.scenario.windows() { Ok(self.scenario.window(k)) } else { Err(ArmError::NoSuchWindow(k)) }
+    }
+}
+
+/// What a brain is set to for this scenario, live or simulated: a day ahead, since a placement lasts; quantiles into the upper tail,
+/// since overload happens there.
+#[must_use]
+pub fn brain_config(scenario: &Scenario, times: MoveTimes) -> BrainConfig {
+    BrainConfig {
+        step_ms: scenario.step_ms,
+        horizon_steps: 288,
+        quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99],
+        limits: PlacementLimits {
+            moves_per_node: 2,
+            moves_per_round: 16,
+            cool_down_ms: 3_600_000,
+            max_utilisation: 0.9,
+            leader_steps: times.leader_steps as f32,
+        },
+        seed: scenario.spec.seed,
+        move_pace: MovePace::Steps(times.data_steps as f32),
+        follower_share: scenario.follower_cost() / scenario.leader_cost(),
+        recording: Recording::Nothing,
+        ..BrainConfig::default()
+    }
+}
+
+/// One keyspace, in which the brain may do all by itself.
+fn round_rules(scenario: &Scenario) -> RoundRules {
+    let replication_factor = scenario.spec.replication_factor as u32;
+    let rule = KeyspaceRule { mode: Mode::Auto, replication_factor };
+    RoundRules { keyspaces: [(KeyspaceId(1), rule)].into(), ..RoundRules::default() }
+}
