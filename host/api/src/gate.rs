@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt, StreamExt};
+use prometheus_client::metrics::gauge::Gauge;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     let metrics = &gate.state.metrics;
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    metrics.in_flight.inc();
+    let _counted = InFlight::new(metrics.in_flight.clone());
     let response = match admit(&gate, request.headers()) {
         Err(problem) => problem.into_response(),
         Ok(permit) => {
@@ -77,10 +78,25 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         }
     };
     let response = Problem::normalise(response).await;
-    metrics.in_flight.dec();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     metrics.record(&method, route, response.status(), started.elapsed());
     response
+}
+
+/// Counts a request for as long as it lives: a caller that hangs up ends it anywhere.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 fn admit(gate: &Gate, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {

@@ -60,7 +60,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use gate::Gate;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use utoipa::OpenApi as _;
@@ -108,6 +108,8 @@ struct ApiState {
     metrics: metrics::Metrics,
     token: Option<String>,
     stop: watch::Receiver<bool>,
+    /// The OpenAPI document, known once the routes are.
+    document: OnceLock<Arc<str>>,
 }
 
 impl ApiState {
@@ -138,7 +140,8 @@ impl Api {
     pub fn new(backend: Arc<dyn Backend>, config: ApiConfig) -> Self {
         let (stop, stopped) = watch::channel(false);
         let metrics = metrics::Metrics::new(Arc::clone(&backend));
-        let state = Arc::new(ApiState { backend, metrics, token: config.token, stop: stopped });
+        let state =
+            Arc::new(ApiState { backend, metrics, token: config.token, stop: stopped, document: OnceLock::new() });
         let gated =
             |routes: OpenApiRouter<Arc<ApiState>>, gate: Gate| routes.layer(from_fn_with_state(gate, gate::pass));
 
@@ -194,11 +197,10 @@ impl Api {
             .merge(gated(open, probes.open()))
             .split_for_parts();
         let document: Arc<str> = document.to_json().unwrap_or_default().into();
+        // Nobody else sets it.
+        let _ = state.document.set(Arc::clone(&document));
         // Every body is read with a limit of its own, which says what was too large.
-        let router = router
-            .layer(axum::Extension(Arc::clone(&document)))
-            .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&state));
+        let router = router.layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&state));
         Self { router, stop, document }
     }
 

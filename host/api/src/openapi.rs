@@ -1,5 +1,10 @@
 //! `/openapi.json`: every route described, from the same handlers that serve it.
 
+use crate::ApiState;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use std::sync::Arc;
 use utoipa::Modify;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -50,8 +55,8 @@ impl Modify for Token {
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)))]
-pub(crate) async fn show(
-    axum::Extension(document): axum::Extension<std::sync::Arc<str>>,
-) -> impl axum::response::IntoResponse {
-    ([(axum::http::header::CONTENT_TYPE, "application/json")], document.to_string())
+pub(crate) async fn show(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
+    // Set before the first request can come.
+    let document = state.document.get().map_or_else(String::new, ToString::to_string);
+    ([(header::CONTENT_TYPE, "application/json")], document)
 }

@@ -88,6 +88,14 @@ async fn one_request_too_many_is_told_to_come_back() {
     assert_eq!(server.get("/v1/nodes").await.status(), 200);
     assert!(server.get("/metrics").await.text().await.unwrap().contains("isobar_http_turned_away_total"));
     hanging.abort();
+    // Who hangs up is counted no longer, and leaves room for others.
+    let served = async {
+        while server.get("/v1/kv/t/a").await.status() == 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
+    assert!(server.get("/metrics").await.text().await.unwrap().contains("isobar_http_in_flight 1\n"));
 }
 
 #[tokio::test]

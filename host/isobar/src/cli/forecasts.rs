@@ -1,0 +1,81 @@
+//! `isobar forecast` and `isobar ranking`.
+
+use super::output::{Output, Table, instant, load, or_dash};
+use crate::client::Client;
+use clap::Args;
+use isobar_api::{ForecastQuery, RankingQuery};
+use isobar_model::ShardId;
+
+/// What to forecast.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  isobar forecast --shard 7,8\n  isobar forecast --horizon 24")]
+pub struct Forecast {
+    /// A shard, or several with commas; all where left out
+    #[arg(long, value_delimiter = ',', value_name = "SHARD,SHARD")]
+    shard: Vec<ShardId>,
+    /// Steps ahead
+    #[arg(long, default_value_t = 12)]
+    horizon: u32,
+}
+
+impl Forecast {
+    pub(super) async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
+        let shards: Vec<_> = self.shard.iter().map(ToString::to_string).collect();
+        let shard = (!shards.is_empty()).then(|| shards.join(","));
+        let forecast = client.forecast(&ForecastQuery { shard, horizon: Some(self.horizon) }).await?;
+        output.show(&forecast, |out| {
+            let steps = f64::from(forecast.step_ms) / 60_000.0;
+            writeln!(out, "from {}, steps of {steps} min, by {}", instant(forecast.start), forecast.policy)?;
+            if let Some(why) = &forecast.fallback {
+                writeln!(out, "the bound policy did not answer: {why}")?;
+            }
+            let mut table = Table::new(&["shard", "quantile", "load a step", "peak"]);
+            for shard in &forecast.shards {
+                for (q, path) in shard.paths.iter().enumerate() {
+                    table.row([
+                        shard.shard.to_string(),
+                        or_dash(forecast.quantiles.get(q)),
+                        path.iter().map(|&v| load(v)).collect::<Vec<_>>().join(" "),
+                        load(shard.peaks.get(q).copied().flatten()),
+                    ]);
+                }
+            }
+            table.write(out)
+        })
+    }
+}
+
+/// How many to rank.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  isobar ranking --limit 5")]
+pub struct Ranking {
+    /// Most shards
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+}
+
+impl Ranking {
+    pub(super) async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
+        let ranking = client.ranking(&RankingQuery { limit: Some(self.limit) }).await?;
+        output.show(&ranking, |out| {
+            let mut table =
+                Table::new(&["rank", "shard", "keyspace", "leader", "load", "peak", "peak at", "recommended"]);
+            for r in &ranking {
+                let recommended = r.recommended.as_ref().map(|m| {
+                    format!("{} {} -> {} (urgency {})", m.action, or_dash(m.from), or_dash(m.to), load(m.urgency))
+                });
+                table.row([
+                    r.rank.to_string(),
+                    r.shard.to_string(),
+                    r.keyspace.clone(),
+                    or_dash(r.leader),
+                    load(r.load),
+                    load(r.predicted_peak),
+                    instant(r.peak_at),
+                    or_dash(recommended),
+                ]);
+            }
+            table.write(out)
+        })
+    }
+}
