@@ -1,0 +1,24 @@
+//! Builds the first-party policies and writes the table that embeds them.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// What each policy is for. A build script has no host to ask it; a test asks, and compares.
+const ROLES: &[(&str, &str)] =
+    &[("holt-winters", "Forecast"), ("predictive", "Place"), ("reactive", "Place"), ("seasonal-naive", "Forecast")];
+
+fn main() {
+    let mut table = String::from("&[\n");
+    for guest in isobar_guest_build::GuestWorkspace::new("../../policies").watch("../../wit").build_for_cargo() {
+        let Some((name, role)) = ROLES.iter().find(|(name, _)| *name == guest.name) else {
+            println!("cargo::error=policy {} is not in the table of roles: add it in host/bundle/build.rs", guest.name);
+            std::process::exit(1);
+        };
+        let path = guest.component.display().to_string();
+        writeln!(table, "FirstParty {{ name: {name:?}, role: Role::{role}, component: include_bytes!({path:?}) }},")
+            .expect("writing to a string");
+    }
+    table.push(']');
+    let out = std::env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR for build scripts");
+    std::fs::write(Path::new(&out).join("first_party.rs"), table).expect("OUT_DIR is writable");
+}
