@@ -3,6 +3,8 @@
 //! Architecture invariant: no other crate names openraft; what crosses this crate's border are the words of `isobar-model` and
 //! `isobar-ports`, and bytes.
 
+#[cfg(test)]
+mod conformance;
 mod control_group;
 mod control_state_machine;
 mod hub;

@@ -146,15 +146,22 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             records.push(LogRecord::Append { index: entry.log_id.index, entry: encode(&entry)? });
             last = Some(entry.log_id);
         }
-        if last.is_some() {
-            self.cached.lock().last = last;
+        if last.is_none() {
+            callback.io_completed(Ok(()));
+            return Ok(());
         }
+        self.cached.lock().last = last;
         self.engine.submit(self.group, records, Box::new(move |outcome| callback.io_completed(outcome)));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.cached.lock().last = last_log_id;
+        {
+            let mut cached = self.cached.lock();
+            if cached.last.map(|id| id.index) > last_log_id.map(|id| id.index) {
+                cached.last = last_log_id;
+            }
+        }
         self.write(vec![LogRecord::TruncateAfter(last_log_id.map(|id| id.index))]).await
     }
 

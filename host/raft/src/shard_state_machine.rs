@@ -108,11 +108,23 @@ impl RaftStateMachine<TypeConfig> for ShardStateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
-        let SnapshotData::Shard(received) = snapshot else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not the snapshot of a shard"));
-        };
         let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || store.install(received)).await.map_err(io::Error::other)??;
+        let about = meta.clone();
+        let install = move || match snapshot {
+            SnapshotData::Shard(received) => store.install(received),
+            SnapshotData::Source(source) => {
+                // Not by way of the network: the same proof, chunk by chunk.
+                let mut sink = ShardSink::open(&store, &about, &source.header()?)?;
+                for chunk in source.chunks(0)? {
+                    sink.take(&chunk?).map_err(io::Error::other)?;
+                }
+                store.install(sink.0.finish().map_err(io::Error::other)?)
+            }
+            SnapshotData::Marker | SnapshotData::State(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not the snapshot of a shard"))
+            }
+        };
+        tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
         self.applied = Applied { last: meta.last_log_id, membership: meta.last_membership.clone() };
         Ok(())
     }
