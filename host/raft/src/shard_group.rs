@@ -119,6 +119,11 @@ impl ShardGroup {
 
     async fn admit_read(&self, consistency: Consistency) -> Result<(), KvError> {
         match consistency {
+            // A replica that still waits for its snapshot has nothing, which is not the same as knowing that there is nothing.
+            Consistency::Stale if self.store.state().applied.is_empty() => {
+                let leader = self.raft.metrics().borrow_watched().current_leader.map(NodeId);
+                Err(KvError::NotLeader { shard: self.shard, leader })
+            }
             Consistency::Stale => Ok(()),
             Consistency::Linearizable => self.reads_gate.pass(&self.raft).await.map_err(|refusal| match refusal {
                 ReadRefusal::NotLeader(leader) => KvError::NotLeader { shard: self.shard, leader },

@@ -2,6 +2,7 @@
 
 use crate::hub::RaftHub;
 use crate::shard_group::ShardGroup;
+use crate::shard_state_machine::Applied;
 use crate::timing::RaftTiming;
 use isobar_model::{Incarnation, KvError, KvReply, KvRequest, LoadSample, NodeId, RouteVersion, Shard, ShardId};
 use isobar_storage::{Cell, Engine, GroupId, LogEngine, NodeDir, ReplicaError, Replicas, ShardStore};
@@ -116,7 +117,7 @@ pub struct ReplicaStatus {
     pub voters: BTreeSet<NodeId>,
     /// Index of the last entry in its log.
     pub last_index: Option<u64>,
-    /// Index of the last entry it applied; rows, bytes and digest are as of it or a later one.
+    /// Index of the last entry it applied; rows, bytes and digest are as of it.
     pub applied: Option<u64>,
     /// Rows.
     pub rows: u64,
@@ -245,7 +246,10 @@ impl ShardHost {
             };
         }
         // Whatever is left of an earlier life's log must not become this one's.
-        self.log.remove_group(GroupId::from(shard.id))?;
+        let group = GroupId::from(shard.id);
+        if self.log.groups()?.contains(&group) {
+            self.log.remove_group(group)?;
+        }
         let store = self.replicas.create(shard.id, incarnation, shard.range.clone(), shard.generation)?;
         self.start(store).await
     }
@@ -415,7 +419,8 @@ fn status(group: &ShardGroup) -> ReplicaStatus {
         leader: metrics.current_leader.map(NodeId),
         voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
         last_index: metrics.last_log_index,
-        applied: metrics.last_applied.map(|id| id.index),
+        // The store's own, so that it belongs to the digest beside it.
+        applied: Applied::read(&state.applied).ok().and_then(|applied| applied.last).map(|id| id.index),
         rows: state.rows,
         bytes: state.bytes,
         digest: format!("{:032x}", state.digest.0),

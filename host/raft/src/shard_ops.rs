@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two rounds over the nodes of a shard that has no leader just now; an election takes a few seconds.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
-/// For one node's answer where another may know better.
-const STATUS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Where a shard may be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +109,7 @@ impl RaftShardOps {
                 if !asked.insert(node) {
                     continue;
                 }
-                match self.ask(node, operation, left).await {
+                match self.ask(node, operation, left.min(operation.patience())).await {
                     Ok(done) => {
                         self.leaders.lock().insert(shard, node);
                         return Ok(done);
@@ -167,7 +165,7 @@ impl ShardOps for RaftShardOps {
         // Any voter may come to lead while the copy runs, and must know its rate then. Best effort: without it a copy is unthrottled.
         let voters = self.place(shard)?.shard.replicas;
         let rate = Operation::SetCopyRate { fence, shard, node: replica.node, copy_bytes_per_s };
-        let tell = voters.iter().map(|voter| self.ask(voter.node, &rate, STATUS_DEADLINE));
+        let tell = voters.iter().map(|voter| self.ask(voter.node, &rate, rate.patience()));
         futures::future::join_all(tell).await;
         Ok(())
     }

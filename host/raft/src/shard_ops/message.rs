@@ -5,6 +5,7 @@ use isobar_ports::{CopyProgress, Fence, ReplicaDigest, ShardOpError, ShardStatus
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Operation {
@@ -35,6 +36,22 @@ impl Operation {
             | Self::TransferLeader { shard, .. }
             | Self::RemoveLearner { shard, .. }
             | Self::Delete { shard, .. } => *shard,
+        }
+    }
+
+    /// How long one node may take, where another may be asked instead.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::Status { .. } | Self::Progress { .. } | Self::SetCopyRate { .. } => Duration::from_secs(2),
+            // These wait for a quorum, or for another node.
+            Self::Prepare { .. }
+            | Self::AddLearner { .. }
+            | Self::Verify { .. }
+            | Self::DigestAt { .. }
+            | Self::ChangeVoters { .. }
+            | Self::TransferLeader { .. }
+            | Self::RemoveLearner { .. }
+            | Self::Delete { .. } => super::OPERATION_DEADLINE,
         }
     }
 

@@ -48,8 +48,8 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -
     }
 }
 
-/// A hundred times quicker than life, and still slow beside a busy test machine.
-pub(crate) const TIMING: RaftTiming = RaftTiming { heartbeat_ms: 100, election_min_ms: 500, election_max_ms: 1000 };
+/// Quicker than life, and still slow beside a busy test machine: a leader that is not killed should stay.
+pub(crate) const TIMING: RaftTiming = RaftTiming { heartbeat_ms: 150, election_min_ms: 1000, election_max_ms: 2000 };
 
 impl Cluster {
     pub(crate) async fn start(nodes: u64) -> Self {

@@ -247,6 +247,36 @@ async fn a_copy_goes_on_where_its_connection_broke() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_survives_the_death_of_its_receiver() {
+    let mut cluster = Cluster::start(2).await;
+    let shard = cluster.create(1, &[1]).await;
+    let client = cluster.client(&shard);
+    for i in 0..300 {
+        client.put(&format!("k{i:03}"), &"x".repeat(5000)).await;
+    }
+    let ops = cluster.ops(1, &shard);
+    let replica = Replica { node: NodeId(2), incarnation: Incarnation(2) };
+    ops.prepare_replica(fence(1), shard.id, replica).await.unwrap();
+    ops.add_learner(fence(1), shard.id, replica, 1_000_000).await.unwrap();
+    eventually("a part is copied", async || {
+        (ops.copy_progress(shard.id, NodeId(2)).await.unwrap().copied_bytes > 0).then_some(())
+    })
+    .await;
+    cluster.kill(NodeId(2)).await;
+    client.put("meanwhile", "served").await;
+    cluster.start_node(NodeId(2)).await;
+    ops.add_learner(fence(1), shard.id, replica, 0).await.unwrap();
+    eventually("the copy is installed", async || {
+        let progress = ops.copy_progress(shard.id, NodeId(2)).await.unwrap();
+        (progress.installed && progress.lag_entries == 0).then_some(())
+    })
+    .await;
+    let digests = ops.verify(fence(1), shard.id).await.unwrap();
+    assert_eq!(digests[&NodeId(1)], digests[&NodeId(2)]);
+    assert_eq!(digests[&NodeId(2)].rows, 301);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_given_up_leaves_nothing_behind() {
     let cluster = Cluster::start(2).await;
     let shard = cluster.create(1, &[1]).await;
@@ -260,6 +290,14 @@ async fn a_learner_given_up_leaves_nothing_behind() {
     // So slow that it never ends.
     ops.add_learner(fence(1), shard.id, replica, 1000).await.unwrap();
     client.put("meanwhile", "served").await;
+    // Promise 4: what is not copied yet is not taken for what is not there.
+    let request = KvRequest {
+        shard: shard.id,
+        generation: shard.generation,
+        op: KvOp::Get { key: Bytes::from_static(b"k001"), consistency: Consistency::Stale },
+    };
+    let answer = cluster.nodes[&NodeId(2)].host.execute(request).await;
+    assert!(matches!(answer, Err(KvError::NotLeader { .. })), "{answer:?}");
     ops.remove_learner(fence(1), shard.id, NodeId(2)).await.unwrap();
     ops.remove_learner(fence(1), shard.id, NodeId(2)).await.unwrap();
     ops.delete_replica(fence(1), shard.id, NodeId(2), Incarnation(2)).await.unwrap();
