@@ -15,14 +15,23 @@ fn script(path: &Path, body: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// An empty folder for one test. Not `tempfile`'s: this crate is a build dependency, and the features that its tests ask for would have
+/// what wasmtime stands on built twice.
+fn scratch(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("routes").join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// A machine of its own: a compiler that answers what is asked of it, and folders to fill.
 struct Machine {
-    root: tempfile::TempDir,
+    root: PathBuf,
 }
 
 impl Machine {
-    fn bare() -> Self {
-        let machine = Self { root: tempfile::tempdir().unwrap() };
+    fn bare(test: &str) -> Self {
+        let machine = Self { root: scratch(test) };
         let sysroot = machine.at("toolchain");
         script(
             &machine.at("bin/rustc"),
@@ -36,7 +45,7 @@ impl Machine {
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
+        self.root.join(path)
     }
 
     fn std_folder(&self) -> PathBuf {
@@ -88,7 +97,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn an_installed_std_is_the_first_route() {
-    let machine = Machine::bare();
+    let machine = Machine::bare("installed");
     machine.touch(STD);
     machine.touch("debian/rustc");
     machine.touch("debian/library/Cargo.lock");
@@ -100,7 +109,7 @@ fn an_installed_std_is_the_first_route() {
 
 #[test]
 fn rustup_is_the_second_route() {
-    let machine = Machine::bare();
+    let machine = Machine::bare("rustup");
     script(&machine.at("bin/rustup"), "[ \"$*\" = 'target add wasm32-unknown-unknown' ] && touch $STD/libstd-0.rlib");
     let output = machine.mend();
     assert!(output.status.success() && said(&output).contains("route 2, rustup has added"), "{}", said(&output));
@@ -109,8 +118,8 @@ fn rustup_is_the_second_route() {
 
 #[test]
 fn debian_is_the_third_route_where_rustup_fails_or_hangs() {
-    for rustup in ["exit 1", "sleep 600"] {
-        let machine = Machine::bare();
+    for (rustup, test) in [("exit 1", "rustup-fails"), ("sleep 600", "rustup-hangs")] {
+        let machine = Machine::bare(test);
         script(&machine.at("bin/rustup"), rustup);
         machine.touch("toolchain/lib/rustlib/here/bin/rust-lld");
         script(
@@ -129,7 +138,7 @@ fn debian_is_the_third_route_where_rustup_fails_or_hangs() {
 
 #[test]
 fn with_no_route_the_error_names_what_is_missing_and_the_command_that_mends_it() {
-    let machine = Machine::bare();
+    let machine = Machine::bare("none");
     let error = Toolchain::detect(&machine.surroundings()).unwrap_err().to_string();
     for part in ["no standard library for wasm32-unknown-unknown", "package rustc-web", MEND] {
         assert!(error.contains(part), "{part} is not in: {error}");
@@ -168,8 +177,8 @@ fn every_route_that_stands_here_builds_components_that_import_only_the_contract(
 fn sources_that_do_not_compile_are_shown_with_the_compilers_words() {
     let around = Surroundings::of_this_process();
     let toolchain = Toolchain::detect(&around).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let crate_folder = folder.path().join("broken");
+    let folder = scratch("broken");
+    let crate_folder = folder.join("broken");
     std::fs::create_dir_all(crate_folder.join("src")).unwrap();
     std::fs::write(
         crate_folder.join("Cargo.toml"),
@@ -177,12 +186,12 @@ fn sources_that_do_not_compile_are_shown_with_the_compilers_words() {
     )
     .unwrap();
     std::fs::write(crate_folder.join("src/lib.rs"), "fn f() -> u32 { no_such_thing }").unwrap();
-    let error = GuestWorkspace::new(&crate_folder).build(&toolchain, &folder.path().join("out")).unwrap_err();
+    let error = GuestWorkspace::new(&crate_folder).build(&toolchain, &folder.join("out")).unwrap_err();
     assert!(format!("{error:#}").contains("no_such_thing"), "{error:#}");
 
     // A module of no contract builds, and is refused with what is missing.
     std::fs::write(crate_folder.join("src/lib.rs"), "#[unsafe(no_mangle)] pub extern \"C\" fn f() -> u32 { 1 }")
         .unwrap();
-    let error = GuestWorkspace::new(&crate_folder).build(&toolchain, &folder.path().join("out")).unwrap_err();
+    let error = GuestWorkspace::new(&crate_folder).build(&toolchain, &folder.join("out")).unwrap_err();
     assert!(format!("{error:#}").contains("exports nothing"), "{error:#}");
 }
