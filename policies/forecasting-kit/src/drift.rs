@@ -2,9 +2,8 @@ use crate::lead_sketches::Bands;
 use crate::ring::Ring;
 use serde::{Deserialize, Serialize};
 
-/// Deviations are averaged over about two steps, and over about two hours.
+/// Deviations are averaged over about two steps, and over about two hours ([`Bands::slow_share`]).
 const FAST: f32 = 0.6;
-const SLOW_A_DAY: f32 = 12.0;
 /// Pairs that the belief at the beginning weighs as much as.
 const PRIOR: f32 = 4.0;
 /// A deviation of more usual errors than this teaches no more.
@@ -64,39 +63,41 @@ impl Drift {
         }
     }
 
-    /// The deviation that was, or would now be, expected `lead` steps after `origin`, a day ago at most. NaN where that is not known.
+    /// The deviation that was expected at `origin`, a day ago at most, for the lead of `band`. NaN where that is not known.
     #[must_use]
-    pub fn carried(&self, bands: &Bands, origin: u64, lead: u64) -> f32 {
-        self.part(bands, lead, self.fast.at(origin), self.slow.at(origin))
+    pub fn carried(&self, origin: u64, band: usize) -> f32 {
+        self.carries[band].fast * self.fast.at(origin) + self.carries[band].slow * self.slow.at(origin)
     }
 
     /// The deviation expected `lead` steps from now.
     #[must_use]
     pub fn carried_from_now(&self, bands: &Bands, lead: u64) -> f32 {
-        self.part(bands, lead, self.fast_now, self.slow_now)
+        bands
+            .spot(lead)
+            .between(|band| self.carries[band].fast * self.fast_now + self.carries[band].slow * self.slow_now)
     }
 
-    fn part(&self, bands: &Bands, lead: u64, fast: f32, slow: f32) -> f32 {
-        let spot = bands.spot(lead);
-        spot.between(|band| self.carries[band].fast) * fast + spot.between(|band| self.carries[band].slow) * slow
-    }
-
-    /// Learns the deviation at the next step (NaN: missing), `size` being the usual size of one.
-    pub fn push(&mut self, bands: &Bands, deviation: f32, size: f32) {
-        if !deviation.is_nan() {
-            let step = self.fast.next();
-            if bands.samples(step) {
-                let in_sizes = |deviation: f32| (deviation / size).clamp(-LIMIT, LIMIT);
-                for (carry, lead) in self.carries.iter_mut().zip(bands.leads()) {
-                    let (fast, slow) = (self.fast.before(step, *lead), self.slow.before(step, *lead));
-                    if !fast.is_nan() && !slow.is_nan() {
-                        carry.learn(in_sizes(fast), in_sizes(slow), in_sizes(deviation), bands.keep());
-                    }
-                }
+    /// Learns from the deviation at the next step, one to learn from and not yet pushed; `size` is the usual size of one.
+    pub fn learn(&mut self, bands: &Bands, deviation: f32, size: f32) {
+        let step = self.fast.next();
+        if deviation.is_nan() {
+            return;
+        }
+        let unit = 1.0 / size;
+        let in_sizes = |deviation: f32| (deviation * unit).clamp(-LIMIT, LIMIT);
+        for (carry, lead) in self.carries.iter_mut().zip(bands.leads()) {
+            let (fast, slow) = (self.fast.before(step, *lead), self.slow.before(step, *lead));
+            if !fast.is_nan() && !slow.is_nan() {
+                carry.learn(in_sizes(fast), in_sizes(slow), in_sizes(deviation), bands.keep());
             }
+        }
+    }
+
+    /// Adds the deviation at the next step; NaN: missing.
+    pub fn push(&mut self, bands: &Bands, deviation: f32) {
+        if !deviation.is_nan() {
             self.fast_now += FAST * (deviation - self.fast_now);
-            let slow = (SLOW_A_DAY / bands.day() as f32).min(FAST);
-            self.slow_now += slow * (deviation - self.slow_now);
+            self.slow_now += bands.slow_share() * (deviation - self.slow_now);
         }
         self.fast.push(self.fast_now);
         self.slow.push(self.slow_now);
@@ -147,10 +148,11 @@ mod tests {
         let mut drift = Drift::new(&bands, 0);
         // Jumps of 10 every three days that lose a tenth each step.
         for step in 0..96 * 30 {
-            drift.push(&bands, 10.0 * 0.9f32.powi(step % 288), 3.0);
+            drift.learn(&bands, 10.0 * 0.9f32.powi(step % 288), 3.0);
+            drift.push(&bands, 10.0 * 0.9f32.powi(step % 288));
         }
         for step in 0..3 {
-            drift.push(&bands, 10.0 * 0.9f32.powi(step), 3.0);
+            drift.push(&bands, 10.0 * 0.9f32.powi(step));
         }
         let (next, later, much_later) =
             (drift.carried_from_now(&bands, 1), drift.carried_from_now(&bands, 8), drift.carried_from_now(&bands, 64));
@@ -163,9 +165,9 @@ mod tests {
     fn missing_steps_leave_it_where_it_stands() {
         let bands = Bands::new(24, 7.0);
         let mut drift = Drift::new(&bands, 5);
-        drift.push(&bands, 4.0, 1.0);
+        drift.push(&bands, 4.0);
         let before = drift.carried_from_now(&bands, 1);
-        drift.push(&bands, f32::NAN, 1.0);
+        drift.push(&bands, f32::NAN);
         assert_eq!(drift.carried_from_now(&bands, 1), before);
         assert!(drift.is_sound(&bands, 7) && !drift.is_sound(&bands, 6));
     }

@@ -1,10 +1,9 @@
+use crate::ring::Ring;
 use crate::sketch::Sketch;
 use serde::{Deserialize, Serialize};
 
-/// Errors enter the sketches this often a day, not at each step: neighbours tell the same, and this keeps a step cheap.
-const SAMPLES_A_DAY: u64 = 96;
-/// A window of so many steps has its maximum taken again after a quarter of it.
-const WINDOWS_OVERLAP: u64 = 4;
+/// Models learn from about so many steps a day, not from each: neighbours tell the same, and this keeps a step cheap.
+const SAMPLES_A_DAY: u64 = 40;
 /// Of a window, at least this share must be known for its maximum to count.
 const KNOWN_SHARE: f32 = 0.875;
 /// Errors that the bell stands for which a sketch begins with: outweighed after some hours.
@@ -42,6 +41,7 @@ pub struct Bands {
     keep: f32,
     /// For each band: the same of windows.
     windows: Vec<Window>,
+    slow_share: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +70,20 @@ impl Bands {
             spots.push(Spot { band, share });
         }
         let keep = |stride: u64| 0.5f32.powf(stride as f32 / (half_life_days * day as f32));
-        let stride = (day / SAMPLES_A_DAY).max(1);
+        // Without a common divisor with the day, so that all times of day have their turn: what runs by timetable must not slip through.
+        let mut stride = (day / SAMPLES_A_DAY).max(1);
+        while common_divisor(stride, day) > 1 {
+            stride += 1;
+        }
         let windows = leads
             .iter()
             .map(|lead| {
-                // A multiple of the samples' stride, as it is looked at with them.
-                let stride = (lead / WINDOWS_OVERLAP).max(1).next_multiple_of(stride);
+                // Windows don't overlap, and end where a step is learnt from.
+                let stride = lead.next_multiple_of(stride);
                 Window { stride, keep: keep(stride) }
             })
             .collect();
-        Self { leads, spots, stride, keep: keep(stride), windows }
+        Self { leads, spots, stride, keep: keep(stride), windows, slow_share: (12.0 / day as f32).min(0.6) }
     }
 
     /// The leads, ascending, the last being a day.
@@ -92,6 +96,18 @@ impl Bands {
     #[must_use]
     pub fn day(&self) -> u64 {
         self.leads.last().copied().unwrap_or(1)
+    }
+
+    /// How many steps of a day are learnt from, about.
+    #[must_use]
+    pub fn samples_a_day(&self) -> u64 {
+        (self.day() / self.stride).max(1)
+    }
+
+    /// What one step counts in an average over two hours; with long steps, in one over about two steps.
+    #[must_use]
+    pub fn slow_share(&self) -> f32 {
+        self.slow_share
     }
 
     /// The share of its weight that an error keeps from one sample to the next.
@@ -107,7 +123,7 @@ impl Bands {
         usize::try_from(lead).ok().and_then(|lead| self.spots.get(lead)).copied().unwrap_or(last)
     }
 
-    /// Whether errors are sampled at `step`.
+    /// Whether a model is to learn from `step`.
     #[must_use]
     pub fn samples(&self, step: u64) -> bool {
         step.is_multiple_of(self.stride)
@@ -129,40 +145,33 @@ impl LeadSketches {
         Self { leads: prior.clone(), peaks: prior }
     }
 
-    /// Learns from the value of `step`, just come to be known. `actual` gives the value of a step up to it (NaN: missing), `recalled(origin,
-    /// target)` what the model expected of `target` at `origin` (both up to `step`, a day apart at most), `size(step)` the usual size of an error.
+    /// Learns from the newest value of `history`, just come to be known. What the model expected of a step is taken apart: `season`, the
+    /// same whenever it was asked, and `carried(origin, band)`, what it added at `origin` for the band's lead (between bands: in proportion).
+    /// `size(step)` is the usual size of an error. Both rings stand at the same step and hold a day.
     pub fn learn(
         &mut self,
         bands: &Bands,
-        step: u64,
-        actual: impl Fn(u64) -> f32,
-        recalled: impl Fn(u64, u64) -> f32,
+        history: &Ring,
+        season: &Ring,
+        carried: impl Fn(u64, usize) -> f32,
         size: impl Fn(u64) -> f32,
     ) {
+        let step = history.next().wrapping_sub(1);
         if !bands.samples(step) {
             return;
         }
+        let (surprise, size_now) = (history.at(step) - season.at(step), size(step));
         for (band, &lead) in bands.leads.iter().enumerate() {
             let Some(origin) = step.checked_sub(lead) else { break };
-            self.leads[band].add((actual(step) - recalled(origin, step)) / size(step), bands.keep);
+            self.leads[band].add((surprise - carried(origin, band)) / size_now, bands.keep);
             let window = bands.windows[band];
             if !step.is_multiple_of(window.stride) {
                 continue;
             }
-            let (mut truth, mut expected, mut at, mut known) = (f32::NEG_INFINITY, f32::NEG_INFINITY, step, 0u64);
-            for target in origin + 1..=step {
-                let value = actual(target);
-                if !value.is_nan() {
-                    known += 1;
-                    truth = truth.max(value);
-                }
-                let value = recalled(origin, target);
-                if value > expected {
-                    (expected, at) = (value, target);
-                }
-            }
-            if known as f32 >= KNOWN_SHARE * lead as f32 && expected.is_finite() {
-                self.peaks[band].add((truth - expected) / size(at), window.keep);
+            let truth = highest(origin, lead, history);
+            let expected = highest_expected(bands, origin, band, season, &carried);
+            if truth.known as f32 >= KNOWN_SHARE * lead as f32 && expected.known > 0 {
+                self.peaks[band].add((truth.value - expected.value) / size(expected.at), window.keep);
             }
         }
     }
@@ -189,6 +198,65 @@ impl LeadSketches {
             && self.peaks.len() == bands.leads.len()
             && self.leads.iter().chain(&self.peaks).all(Sketch::is_sound)
     }
+}
+
+/// The highest of some values, where it was, and how many were known.
+struct Highest {
+    value: f32,
+    at: u64,
+    known: u64,
+}
+
+impl Highest {
+    fn of_none(at: u64) -> Self {
+        Self { value: f32::NEG_INFINITY, at, known: 0 }
+    }
+
+    fn look_at(&mut self, value: f32, at: u64) {
+        if !value.is_nan() {
+            self.known += 1;
+            if value > self.value {
+                (self.value, self.at) = (value, at);
+            }
+        }
+    }
+}
+
+/// Of the `lead` steps after `origin`.
+fn highest(origin: u64, lead: u64, history: &Ring) -> Highest {
+    let mut highest = Highest::of_none(origin + lead);
+    for (target, value) in (origin + 1..).zip(history.run(origin + 1, lead)) {
+        highest.look_at(value, target);
+    }
+    highest
+}
+
+/// Of what was expected at `origin` of the steps after it, up to the lead of `band`.
+fn highest_expected(
+    bands: &Bands,
+    origin: u64,
+    band: usize,
+    season: &Ring,
+    carried: impl Fn(u64, usize) -> f32,
+) -> Highest {
+    let mut highest = Highest::of_none(origin + bands.leads[band]);
+    let (mut from, mut carried_from) = (bands.leads[0], carried(origin, 0));
+    highest.look_at(season.at(origin + from) + carried_from, origin + from);
+    for (next, &to) in bands.leads.iter().enumerate().take(band + 1).skip(1) {
+        let carried_to = carried(origin, next);
+        let slope = (carried_to - carried_from) / (to - from) as f32;
+        let mut carried = carried_from;
+        for (target, value) in (origin + from + 1..).zip(season.run(origin + from + 1, to - from)) {
+            carried += slope;
+            highest.look_at(value + carried, target);
+        }
+        (from, carried_from) = (to, carried_to);
+    }
+    highest
+}
+
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 fn fill(sketches: &[Sketch], levels: &[f32], out: &mut [f32]) {
@@ -219,9 +287,13 @@ mod tests {
     fn errors_are_kept_by_lead() {
         let bands = Bands::new(24, 30.0);
         let mut sketches = LeadSketches::new(&bands);
+        let (mut history, mut season) = (Ring::new(25, 0), Ring::new(25, 0));
         // An error that grows with the lead, of a model that expects too little.
-        for step in 24..2000 {
-            sketches.learn(&bands, step, |_| 100.0, |origin, target| 100.0 - (target - origin) as f32, |_| 1.0);
+        for _ in 0..2000 {
+            history.push(100.0);
+            season.push(100.0);
+            let carried = |_, band: usize| -(bands.leads()[band] as f32);
+            sketches.learn(&bands, &history, &season, carried, |_| 1.0);
         }
         let mut out = vec![0.0; bands.leads().len()];
         sketches.lead_quantiles(&[0.5], &mut out);

@@ -40,7 +40,9 @@ impl Ring {
     /// The value of `step`, NaN where it is not known.
     #[must_use]
     pub fn at(&self, step: u64) -> f32 {
-        if step >= self.next || self.next - step > self.values.len() as u64 {
+        // One comparison for both ends: the age of a step to come wraps round to a very great one.
+        let age = self.next.wrapping_sub(step).wrapping_sub(1);
+        if age >= self.values.len() as u64 {
             return f32::NAN;
         }
         self.values.get(self.slot(step)).copied().unwrap_or(f32::NAN)
@@ -49,7 +51,15 @@ impl Ring {
     /// The value `lag` steps before `step`, NaN where it is not known.
     #[must_use]
     pub fn before(&self, step: u64, lag: u64) -> f32 {
-        step.checked_sub(lag).map_or(f32::NAN, |step| self.at(step))
+        // A step before 0 wraps round, and so does its age: back to what it would be. Its slot was never written.
+        self.at(step.wrapping_sub(lag))
+    }
+
+    /// The values of the `count` steps from `first` on, oldest first; for at most as many steps as it holds, the last of them pushed.
+    pub fn run(&self, first: u64, count: u64) -> impl Iterator<Item = f32> {
+        let start = self.slot(first);
+        let (older, newer) = self.values.split_at(start.min(self.values.len()));
+        newer.iter().chain(older).take(count as usize).copied()
     }
 
     /// Whether it is as `new(steps, _)` would have made it and stands at step `next`: what a restored one must prove.
@@ -81,5 +91,7 @@ mod tests {
         assert_eq!(ring.before(15, 2), 3.0);
         assert!(ring.before(1, 2).is_nan());
         assert!(Ring::new(4, 0).at(0).is_nan());
+        assert_eq!(ring.run(13, 3).collect::<Vec<_>>(), [3.0, 4.0, 5.0]);
+        assert_eq!(ring.run(15, 1).collect::<Vec<_>>(), [5.0]);
     }
 }

@@ -1,3 +1,4 @@
+use crate::series_model::Seasons;
 use serde::{Deserialize, Serialize};
 
 /// Times of day at which the usual size is kept apart: hours.
@@ -20,7 +21,8 @@ const LEAST: f32 = 1e-6;
 pub struct Spread {
     overall: f32,
     times: [f32; TIMES],
-    /// Sum and number of the errors since the present time of day began.
+    /// The present time of day; sum and number of the errors since it began.
+    time: u8,
     present: (f32, f32),
     seen: u32,
 }
@@ -29,7 +31,7 @@ impl Spread {
     /// After a first value, when nothing is known: half of that value is a wide guess of how far off the next may be.
     #[must_use]
     pub fn new(first: f32) -> Self {
-        Self { overall: 0.5 * first, times: [f32::NAN; TIMES], present: (0.0, 0.0), seen: 0 }
+        Self { overall: 0.5 * first, times: [f32::NAN; TIMES], time: 0, present: (0.0, 0.0), seen: 0 }
     }
 
     /// The usual size of an error at `step`, more than 0. `usual`: the usual value, whatever the time.
@@ -40,25 +42,35 @@ impl Spread {
         mixed + LEAST_SHARE * usual.abs() + LEAST
     }
 
-    /// Learns the error made at `step`.
-    pub fn push(&mut self, day: u64, step: u64, error: f32, usual: f32) {
+    /// Learns the error made at `step`, one to learn from.
+    pub fn learn(&mut self, seasons: &Seasons, step: u64, error: f32, usual: f32) {
+        let day = seasons.day;
         let error = error.abs().min(ACCIDENT * self.size_at(day, step, usual));
         self.seen = self.seen.saturating_add(1);
         // A tenth at most, so that the wide guess at the beginning holds for a while.
-        let weight = (1.0 / self.seen as f32).max(1.0 / (OVERALL_DAYS * day as f32)).min(0.1);
-        self.overall += (error - self.overall) * weight;
+        let settled = 1.0 / (OVERALL_DAYS * seasons.bands.samples_a_day() as f32);
+        self.overall += (error - self.overall) * (1.0 / self.seen as f32).max(settled).min(0.1);
+        let here = time(day, step) as u8;
+        if here != self.time || day == 1 {
+            self.close();
+            self.time = here;
+        }
         self.present.0 += error;
         self.present.1 += 1.0;
-        let here = time(day, step);
-        if time(day, step + 1) != here || day == 1 {
-            let mean = self.present.0 / self.present.1;
-            let old = self.times[here];
-            self.times[here] = if old.is_nan() { mean } else { old + NEW_DAY * (mean - old) };
-            self.present = (0.0, 0.0);
-        }
     }
 
-    /// Whether pushing could have made it.
+    /// A time of day is over.
+    fn close(&mut self) {
+        if self.present.1 > 0.0
+            && let Some(size) = self.times.get_mut(usize::from(self.time))
+        {
+            let mean = self.present.0 / self.present.1;
+            *size = if size.is_nan() { mean } else { *size + NEW_DAY * (mean - *size) };
+        }
+        self.present = (0.0, 0.0);
+    }
+
+    /// Whether learning could have made it.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let positive = |value: f32| value.is_finite() && value >= 0.0;
@@ -82,7 +94,7 @@ mod tests {
         let mut spread = Spread::new(100.0);
         assert!(spread.size_at(48, 0, 0.0) >= 50.0, "wide before anything is known");
         for step in 0..48 * 20 {
-            spread.push(48, step, if step % 48 < 24 { 1.0 } else { -9.0 }, 0.0);
+            spread.learn(&Seasons::new(1_800_000, 7.0), step, if step % 48 < 24 { 1.0 } else { -9.0 }, 0.0);
         }
         let (quiet, loud) = (spread.size_at(48, 10, 0.0), spread.size_at(48, 40, 0.0));
         assert!(quiet < 2.5 && loud > 7.0, "{quiet} {loud}");
@@ -93,7 +105,7 @@ mod tests {
     fn a_series_that_never_erred_has_a_size_to_divide_by() {
         let mut spread = Spread::new(0.0);
         for step in 0..1000 {
-            spread.push(1, step, 0.0, 0.0);
+            spread.learn(&Seasons::new(86_400_000, 7.0), step, 0.0, 0.0);
         }
         assert!(spread.size_at(1, 1000, 0.0) > 0.0);
     }

@@ -1,4 +1,4 @@
-use crate::smoother::{SETTINGS, Smoother};
+use crate::smoother::{Place, SETTINGS, Smoother};
 use forecasting_kit::{Drift, LeadSketches, Ring, Seasons, SeriesModel, Spread};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,8 @@ impl SeriesModel for Series {
             self.usual = value;
             self.spread = Spread::new(value);
         }
-        let size = self.spread.size_at(day, step, self.usual);
+        let sampled = seasons.bands.samples(step);
+        let place = Place::of(day, step);
         let chosen = &self.smoothers[self.chosen];
         let season = chosen.season_at(step);
         let deviation = value - chosen.level - Smoother::trend_after(chosen.trend, 1) - season;
@@ -107,25 +108,18 @@ impl SeriesModel for Series {
         self.history.push(value);
         self.seasons.push(season);
         let Self { history, levels, trends, seasons: past, drift, usual, spread, sketches, .. } = self;
-        if !value.is_nan() && self.seen > 0 {
-            sketches.learn(
-                &seasons.bands,
-                step,
-                |at| history.at(at),
-                |origin, target| {
-                    let lead = target - origin;
-                    levels.at(origin)
-                        + Smoother::trend_after(trends.at(origin), lead)
-                        + past.at(target)
-                        + drift.carried(&seasons.bands, origin, lead)
-                },
-                |at| spread.size_at(day, at, *usual),
-            );
+        if sampled && !value.is_nan() && self.seen > 0 {
+            let carried = |origin, band| {
+                let trend = Smoother::trend_after(trends.at(origin), seasons.bands.leads()[band]);
+                levels.at(origin) + trend + drift.carried(origin, band)
+            };
+            sketches.learn(&seasons.bands, history, past, carried, |at| spread.size_at(day, at, *usual));
         }
+        let size = self.spread.size_at(day, step, self.usual);
         for (smoother, setting) in self.smoothers.iter_mut().zip(SETTINGS) {
-            smoother.push(setting, step, value, ACCIDENT * size);
+            smoother.push(setting.for_days_of(day), place, value, ACCIDENT * size);
         }
-        if seasons.bands.samples(step) {
+        if sampled {
             self.choose();
         }
         let chosen = &self.smoothers[self.chosen];
@@ -136,12 +130,16 @@ impl SeriesModel for Series {
         self.trends.push(chosen.trend);
         // What the level has not taken up is what may yet carry on.
         let left = value - chosen.level - season;
-        self.drift.push(&seasons.bands, left, size);
+        if sampled {
+            self.drift.learn(&seasons.bands, left, size);
+        }
+        self.drift.push(&seasons.bands, left);
         if value.is_nan() {
             return;
         }
-        let deviation = if self.seen == 0 { 0.0 } else { deviation };
-        self.spread.push(day, step, deviation, self.usual);
+        if sampled {
+            self.spread.learn(seasons, step, if self.seen == 0 { 0.0 } else { deviation }, self.usual);
+        }
         self.seen = self.seen.saturating_add(1);
         self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);
     }

@@ -21,6 +21,24 @@ const ERROR_DAYS: f32 = 4.0;
 /// While the first day runs there is no season, and the level follows this fast.
 const FIRST_DAY_LEVEL: f32 = 0.5;
 
+/// Where in the day a step lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Steps since the day began.
+    slot: usize,
+    /// Which of the times it is at which settings are compared, if it is one.
+    hour: Option<usize>,
+}
+
+impl Place {
+    pub(crate) fn of(day: u64, step: u64) -> Self {
+        let slot = step % day;
+        let every = (day / COMPARED_A_DAY).max(1);
+        let hour = slot.is_multiple_of(every).then(|| (slot / every).min(COMPARED_A_DAY - 1) as usize);
+        Self { slot: slot as usize, hour }
+    }
+}
+
 /// How fast level, trend and season follow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
@@ -30,6 +48,13 @@ pub(crate) struct Setting {
     pub(crate) trend: f32,
     /// Share of a new deviation that enters the season.
     pub(crate) season: f32,
+}
+
+impl Setting {
+    /// For days of `day` steps: with longer ones as much happens in fewer.
+    pub(crate) fn for_days_of(self, day: u64) -> Self {
+        Self { level: (self.level * (288.0 / day as f32).max(1.0)).min(0.6), ..self }
+    }
 }
 
 /// The grid: a level that takes half a day or two days, a season that takes days or weeks. What happens within hours is the drift's.
@@ -92,56 +117,50 @@ impl Smoother {
         (self.compared > 0).then_some(self.error)
     }
 
-    /// Learns the value of `step` (NaN: missing). `cap`: no error counts for more than this.
-    pub(crate) fn push(&mut self, setting: Setting, step: u64, value: f32, cap: f32) {
-        let day = self.season.len() as u64;
+    /// Learns the value at one place of the day (NaN: missing). `cap`: no error counts for more than this.
+    pub(crate) fn push(&mut self, setting: Setting, place: Place, value: f32, cap: f32) {
         if self.steps == 0 {
             if value.is_nan() {
                 return;
             }
             self.level = value;
         }
-        let season = self.season_at(step);
         let seasonal = self.is_seasonal();
-        let slot = (step % day) as usize;
-        // The step of an hour at which settings are compared; every step where hours have one.
-        let hour = (day / COMPARED_A_DAY).max(1);
-        let due = (slot as u64).is_multiple_of(hour).then(|| (slot as u64 / hour).min(COMPARED_A_DAY - 1) as usize);
-        let expected = self.level + DAMPING * self.trend;
+        let Some(own) = self.season.get_mut(place.slot) else { return };
+        let season = if own.is_nan() || !seasonal { 0.0 } else { *own };
+        let damped = DAMPING * self.trend;
+        let expected = self.level + damped;
         if value.is_nan() {
-            self.level = expected;
-            self.trend *= DAMPING;
+            (self.level, self.trend) = (expected, damped);
+        } else if seasonal {
+            let level = expected + setting.level * (value - season - expected);
+            self.trend = damped + setting.trend * (level - expected);
+            self.level = level;
+            let new = value - level;
+            *own = if own.is_nan() { new } else { *own + setting.season * (new - *own) };
         } else {
-            let ahead = due.map_or(f32::NAN, |due| self.ahead[due]);
-            if !ahead.is_nan() {
-                self.compared = self.compared.saturating_add(1);
-                let miss = (value - ahead - season).abs().min(cap);
-                let weight =
-                    (1.0 / self.compared as f32).max(1.0 / (ERROR_DAYS * day.min(COMPARED_A_DAY) as f32)).min(1.0);
-                self.error += (miss * miss - self.error) * weight;
-            }
-            if seasonal {
-                // Rates hold for 5-minute steps; with longer ones as much happens in fewer.
-                let per_step = (288.0 / day as f32).max(1.0);
-                let rate = (setting.level * per_step).min(0.6);
-                let level = expected + rate * (value - season - expected);
-                self.trend = DAMPING * self.trend + setting.trend * (level - self.level - DAMPING * self.trend);
-                self.level = level;
-                let old = self.season[slot];
-                let new = value - level;
-                self.season[slot] = if old.is_nan() { new } else { old + setting.season * (new - old) };
-            } else {
-                self.level += FIRST_DAY_LEVEL * (value - self.level);
-                self.season[slot] = value;
-            }
+            self.level += FIRST_DAY_LEVEL * (value - self.level);
+            *own = value;
         }
         self.steps += 1;
-        if self.steps == day {
+        if self.steps == self.season.len() as u64 {
             self.start_season();
         }
-        if let Some(due) = due {
-            self.ahead[due] = self.level + Self::trend_after(self.trend, day);
+        if let Some(hour) = place.hour {
+            self.compare(hour, value - season, cap);
         }
+    }
+
+    /// At an hour of the day: how far off the level was a day ago, and what it will be held to in a day.
+    fn compare(&mut self, hour: usize, truth: f32, cap: f32) {
+        let Some(ahead) = self.ahead.get_mut(hour) else { return };
+        if !ahead.is_nan() && !truth.is_nan() {
+            self.compared = self.compared.saturating_add(1);
+            let miss = (truth - *ahead).abs().min(cap);
+            let settled = 1.0 / (ERROR_DAYS * COMPARED_A_DAY as f32);
+            self.error += (miss * miss - self.error) * (1.0 / self.compared as f32).max(settled);
+        }
+        *ahead = self.level + Self::trend_after(self.trend, self.season.len() as u64);
     }
 
     /// The first day is over: its mean is the level, what is above or below it the season.
@@ -180,7 +199,7 @@ mod tests {
     fn a_day_gives_the_season_and_the_level() {
         let mut smoother = Smoother::new(4);
         for step in 0..4 {
-            smoother.push(SETTING, step, [10.0, 20.0, 30.0, 40.0][step as usize], 1e9);
+            smoother.push(SETTING, Place::of(4, step), [10.0, 20.0, 30.0, 40.0][step as usize], 1e9);
         }
         assert_eq!(smoother.level, 25.0);
         assert_eq!([0, 1, 2, 3].map(|step| smoother.season_at(step)), [-15.0, -5.0, 5.0, 15.0]);
@@ -190,7 +209,7 @@ mod tests {
     fn a_regular_series_is_expected_exactly() {
         let mut smoother = Smoother::new(24);
         for step in 0..24 * 10 {
-            smoother.push(SETTING, step, 100.0 + (step % 24) as f32, 1e9);
+            smoother.push(SETTING, Place::of(24, step), 100.0 + (step % 24) as f32, 1e9);
         }
         for step in 240..264 {
             assert!((smoother.level + smoother.season_at(step) - 100.0 - (step % 24) as f32).abs() < 1e-2);
@@ -202,7 +221,7 @@ mod tests {
     fn a_slope_is_followed_and_damped() {
         let mut smoother = Smoother::new(1);
         for step in 0..400 {
-            smoother.push(Setting { level: 0.5, trend: 0.2, season: 0.0 }, step, step as f32, 1e9);
+            smoother.push(Setting { level: 0.5, trend: 0.2, season: 0.0 }, Place::of(1, step), step as f32, 1e9);
         }
         assert!(smoother.trend > 0.3, "{}", smoother.trend);
         assert!(Smoother::trend_after(1.0, 1000) < 9.0 + 1e-3);

@@ -3,8 +3,6 @@ use serde::{Deserialize, Serialize};
 
 /// Days of a week.
 const WEEK: usize = 7;
-/// Weeks looked back on at most.
-const WEEKS: u64 = 4;
 /// Guesses that are mixed.
 const GUESSES: usize = 5;
 /// Days over which a guess's usual error is taken: long enough for weekdays and weekends, short enough to follow a change.
@@ -20,33 +18,32 @@ pub(crate) struct Season {
     errors: [f32; GUESSES],
     /// How many errors each has seen.
     seen: [u32; GUESSES],
+    /// What follows from the errors.
+    weights: Weights,
 }
 
 /// One value for each guess, NaN where history does not reach.
 pub(crate) type Guesses = [f32; GUESSES];
+/// What each guess weighs; the best one 1.
+type Weights = [f32; GUESSES];
 
 impl Season {
     pub(crate) fn new() -> Self {
-        Self { errors: [0.0; GUESSES], seen: [0; GUESSES] }
+        Self { errors: [0.0; GUESSES], seen: [0; GUESSES], weights: [UNTRIED; GUESSES] }
     }
 
     /// The guesses for `step`: yesterday, the mean of three days, the median of seven, the mean of this weekday's, and `usual`, which is the
     /// load whatever the time. A step too far ahead for yesterday to be known looks at the newest day that is.
     pub(crate) fn guesses(history: &Ring, day: u64, step: u64, usual: f32) -> Guesses {
-        let known = history.next();
-        let newest =
-            |season: u64| step.saturating_sub(season).saturating_sub(known.saturating_sub(1)).div_ceil(season) * season;
-        let same_time = step - newest(day);
-        let mut days = [f32::NAN; WEEK];
-        let mut lag = 0;
-        for value in &mut days {
-            lag += day;
-            *value = history.before(same_time, lag);
-        }
-        let week = WEEK as u64 * day;
-        let same_weekday = step - newest(week);
-        let weekdays = mean((1..=WEEKS).map(|ago| history.before(same_weekday, ago * week)));
-        [days[0], mean(days[..3].iter().copied()), median(days), weekdays, usual]
+        let newest = history.next().saturating_sub(1);
+        let known = |season: u64| {
+            let beyond = step.saturating_sub(season).saturating_sub(newest);
+            if beyond == 0 { step } else { step - beyond.div_ceil(season) * season }
+        };
+        let (same_time, same_weekday) = (known(day), known(WEEK as u64 * day));
+        let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.before(same_time, ago * day));
+        let weekdays = [1, 2, 3, 4].map(|ago| history.before(same_weekday, ago * WEEK as u64 * day));
+        [days[0], mean(&days[..3]), median(days), mean(&weekdays), usual]
     }
 
     /// Whether `guesses` know anything of the time of day.
@@ -54,11 +51,10 @@ impl Season {
         guesses[..GUESSES - 1].iter().any(|guess| !guess.is_nan())
     }
 
-    /// The guesses as one, each weighing by how little it errs. NaN where there is none.
+    /// The guesses as one. NaN where there is none.
     pub(crate) fn mix(&self, guesses: &Guesses) -> f32 {
-        let weights = self.weights();
         let (mut sum, mut total) = (0.0, 0.0);
-        for (guess, weight) in guesses.iter().zip(weights) {
+        for (guess, weight) in guesses.iter().zip(self.weights) {
             if !guess.is_nan() {
                 sum += weight * guess;
                 total += weight;
@@ -68,13 +64,13 @@ impl Season {
         sum / total
     }
 
-    /// Falls with the twelfth power of the usual error: near enough to taking the best that a good guess is not watered down, and yet
-    /// equals share.
-    fn weights(&self) -> [f32; GUESSES] {
+    /// Weighs the guesses anew. A weight falls with the twelfth power of the usual error: near enough to taking the best that a good guess
+    /// is not watered down, and yet equals share.
+    pub(crate) fn weigh(&mut self) {
         let tried = self.errors.iter().zip(self.seen).filter(|(_, seen)| *seen > 0).map(|(error, _)| *error);
         let least = tried.fold(f32::MAX, f32::min);
-        let mut weights = [UNTRIED; GUESSES];
-        for ((weight, error), seen) in weights.iter_mut().zip(self.errors).zip(self.seen) {
+        self.weights = [UNTRIED; GUESSES];
+        for ((weight, error), seen) in self.weights.iter_mut().zip(self.errors).zip(self.seen) {
             if seen > 0 {
                 let ratio = (least + f32::MIN_POSITIVE) / (error + f32::MIN_POSITIVE);
                 let cube = ratio * ratio * ratio;
@@ -82,7 +78,6 @@ impl Season {
                 *weight = (cube * cube).max(f32::EPSILON);
             }
         }
-        weights
     }
 
     /// Learns what came true. `cap`: no error counts for more than this.
@@ -100,37 +95,43 @@ impl Season {
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.errors.iter().all(|error| error.is_finite() && *error >= 0.0)
+        self.errors.iter().chain(&self.weights).all(|value| value.is_finite() && *value >= 0.0)
     }
 }
 
-fn mean(values: impl Iterator<Item = f32>) -> f32 {
+fn mean(values: &[f32]) -> f32 {
     let (mut sum, mut count) = (0.0, 0.0);
-    for value in values.filter(|value| !value.is_nan()) {
-        sum += value;
-        count += 1.0;
+    for value in values {
+        if !value.is_nan() {
+            sum += value;
+            count += 1.0;
+        }
     }
     // Of none: NaN.
     sum / count
 }
 
-fn median(mut values: [f32; WEEK]) -> f32 {
-    let mut known = 0;
-    for at in 0..WEEK {
-        if !values[at].is_nan() {
-            values.swap(at, known);
-            known += 1;
-        }
+/// Of what is known.
+fn median(values: [f32; WEEK]) -> f32 {
+    if values.iter().any(|value| value.is_nan()) {
+        return median_of_some(values);
     }
-    let values = &mut values[..known];
-    // By insertion: seven values at most.
-    for end in 1..known {
-        let mut at = end;
-        while at > 0 && values[at - 1] > values[at] {
-            values.swap(at - 1, at);
-            at -= 1;
-        }
+    // The exchanges that bring the fourth of seven to its place and sort no more than that (N. Devillard, "Fast median search", 1998).
+    const EXCHANGES: [(usize, usize); 13] =
+        [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
+    let mut sorted = values;
+    for (low, high) in EXCHANGES {
+        let (a, b) = (sorted[low], sorted[high]);
+        sorted[low] = if b < a { b } else { a };
+        sorted[high] = if b < a { a } else { b };
     }
+    sorted[WEEK / 2]
+}
+
+fn median_of_some(mut values: [f32; WEEK]) -> f32 {
+    // NaN last: none has its sign set, since a missing value is written as the constant.
+    values.sort_unstable_by(f32::total_cmp);
+    let known = values.iter().filter(|value| !value.is_nan()).count();
     match known {
         0 => f32::NAN,
         odd if odd % 2 == 1 => values[odd / 2],
@@ -173,9 +174,19 @@ mod tests {
         for _ in 0..50 {
             season.learn(24, &[10.0, 9.0, 8.0, 12.0, 5.0], 12.1, 1e9);
         }
+        season.weigh();
         assert!((season.mix(&[10.0, 9.0, 8.0, 12.0, 5.0]) - 12.0).abs() < 1e-3);
         assert_eq!(season.mix(&[10.0, f32::NAN, f32::NAN, f32::NAN, f32::NAN]), 10.0, "what is there is used");
         assert!(season.mix(&[f32::NAN; GUESSES]).is_nan());
+    }
+
+    #[test]
+    fn the_median_of_seven_is_the_fourth() {
+        // A network that is right for zeros and ones is right for all numbers.
+        for bits in 0..1u32 << WEEK {
+            let values: [f32; WEEK] = std::array::from_fn(|i| (bits >> i & 1) as f32);
+            assert_eq!(median(values), f32::from(bits.count_ones() > 3), "{values:?}");
+        }
     }
 
     #[test]

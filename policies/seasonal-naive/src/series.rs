@@ -93,7 +93,7 @@ impl SeriesModel for Series {
         self.history.push(value);
         self.expected.push(expected);
         if value.is_nan() {
-            self.drift.push(&seasons.bands, f32::NAN, 1.0);
+            self.drift.push(&seasons.bands, f32::NAN);
             return;
         }
         if !self.is_seasonal && Season::is_seasonal(&guesses) {
@@ -101,19 +101,18 @@ impl SeriesModel for Series {
             self.sketches.fade(BEFORE_FIRST_DAY);
         }
         self.seen = self.seen.saturating_add(1);
-        let size = self.spread.size_at(day, step, self.usual);
-        let Self { history, expected: season, drift, spread, usual, sketches, .. } = self;
-        sketches.learn(
-            &seasons.bands,
-            step,
-            |at| history.at(at),
-            |origin, target| season.at(target) + drift.carried(&seasons.bands, origin, target - origin),
-            |at| spread.size_at(day, at, *usual),
-        );
         let deviation = value - expected;
+        let size = self.spread.size_at(day, step, self.usual);
+        if seasons.bands.samples(step) {
+            let Self { history, expected: season, drift, spread, usual, sketches, .. } = self;
+            let carried = |origin, band| drift.carried(origin, band);
+            sketches.learn(&seasons.bands, history, season, carried, |at| spread.size_at(day, at, *usual));
+            self.drift.learn(&seasons.bands, deviation, size);
+            self.spread.learn(seasons, step, deviation, self.usual);
+            self.season.weigh();
+        }
         self.season.learn(day, &guesses, value, ACCIDENT * size);
-        self.drift.push(&seasons.bands, deviation, size);
-        self.spread.push(day, step, deviation, self.usual);
+        self.drift.push(&seasons.bands, deviation);
         self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);
     }
 
