@@ -67,7 +67,7 @@ pub struct WindowReport {
     pub reactive: ArmReport,
     /// The predictive placer.
     pub predictive: ArmReport,
-    /// The predictive placer fed the future itself.
+    /// The predictive placer fed the future itself; see [`Arms::with_clairvoyant`].
     pub clairvoyant: ArmReport,
 }
 
@@ -96,6 +96,7 @@ pub struct Arms {
     forecaster: MakeForecaster,
     reactive: MakePlacer,
     predictive: MakePlacer,
+    clairvoyant: MakePlacer,
 }
 
 impl std::fmt::Debug for Arms {
@@ -115,7 +116,15 @@ impl Arms {
     ) -> Self {
         let times = MoveTimes::default();
         let config = brain_config(&scenario, times);
-        Self { scenario, config, times, forecaster, reactive, predictive }
+        let clairvoyant = Arc::clone(&predictive);
+        Self { scenario, config, times, forecaster, reactive, predictive, clairvoyant }
+    }
+
+    /// Gives the clairvoyant arm a placer of its own: the predictive one, so configured that moves cost next to nothing. Whoever knows the
+    /// future need not weigh a move against chance, and what this arm still suffers should be what can't be avoided.
+    #[must_use]
+    pub fn with_clairvoyant(self, clairvoyant: MakePlacer) -> Self {
+        Self { clairvoyant, ..self }
     }
 
     /// All arms over window `k`.
@@ -154,7 +163,7 @@ impl Arms {
     pub fn clairvoyant(&self, k: usize) -> Result<ArmReport, ArmError> {
         let scenario = Arc::clone(&self.scenario);
         let oracle: MakeForecaster = Arc::new(move || Ok(Box::new(Oracle::new(Arc::clone(&scenario)))));
-        self.driven(k, &oracle, &self.predictive)
+        self.driven(k, &oracle, &self.clairvoyant)
     }
 
     fn fixed(&self, k: usize, placement: Placement) -> Result<ArmReport, ArmError> {
@@ -207,7 +216,7 @@ pub fn brain_config(scenario: &Scenario, times: MoveTimes) -> BrainConfig {
     BrainConfig {
         step_ms: scenario.step_ms,
         horizon_steps: 288,
-        quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99],
+        quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999],
         limits: PlacementLimits {
             moves_per_node: 2,
             moves_per_round: 16,

@@ -25,11 +25,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             horizon_steps: 288,
-            transfer_price_s: 5.0,
-            move_price_s: 10.0,
+            transfer_price_s: 15.0,
+            move_price_s: 40.0,
             patience_steps: 12,
-            patience_share: 0.5,
-            correlation: 0.1,
+            patience_share: 0.2,
+            correlation: 0.3,
             max_moves: 16,
         }
     }

@@ -58,10 +58,12 @@ impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
 pub(crate) fn arms(scenario: Arc<Scenario>, reactive: &str, predictive: &str) -> Arms {
     let config = |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string());
     let (reactive, predictive) = (reactive.to_owned(), predictive.to_owned());
-    Arms::new(
+    let clairvoyant = r#"{"transfer_price_s": 1, "move_price_s": 2}"#;
+    let arms = Arms::new(
         scenario,
         Arc::new(|| Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))),
         Arc::new(move || Ok(Box::new(NativePlacer(Reactive::new(&reactive).map_err(config)?)))),
         Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(&predictive).map_err(config)?)))),
-    )
+    );
+    arms.with_clairvoyant(Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(clairvoyant).map_err(config)?)))))
 }
