@@ -12,9 +12,10 @@ CARGO ?= cargo
 ARGS ?=
 TESTS ?= --workspace
 
-# Guests are workspaces of their own; their native cores are built into the same target folder.
+# Guests are workspaces of their own, with target folders of their own: a cdylib's file carries no hash, so that two workspaces that build the
+# same guest natively would overwrite each other's, and Cargo would not notice.
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
-POLICIES := --manifest-path policies/Cargo.toml --target-dir $(TARGET_DIR)
+POLICIES := --manifest-path policies/Cargo.toml --target-dir $(TARGET_DIR)/policies
 # Every workspace in the repository, for the formatter.
 WORKSPACES := $(sort Cargo.toml policies/Cargo.toml $(wildcard tests/guests/Cargo.toml examples/*/Cargo.toml))
 

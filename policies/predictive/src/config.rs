@@ -11,6 +11,8 @@ pub struct Config {
     pub transfer_price_s: f32,
     /// The same for a move of data.
     pub move_price_s: f32,
+    /// Share of the shards that may move in half a day before prices have doubled; above 0, at most 1 000. They rise with its square.
+    pub allowance: f32,
     /// Steps after a move's effect within which it must begin to pay; 1 to 8 064.
     pub patience_steps: u32,
     /// Share of the price that must be saved within those steps, 0 to 1.
@@ -25,8 +27,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             horizon_steps: 288,
-            transfer_price_s: 15.0,
-            move_price_s: 40.0,
+            transfer_price_s: 5.0,
+            move_price_s: 15.0,
+            allowance: 0.09,
             patience_steps: 12,
             patience_share: 0.2,
             correlation: 0.3,
@@ -47,6 +50,7 @@ impl Config {
         within("horizon_steps", config.horizon_steps as f32, 1.0, 8_064.0)?;
         within("transfer_price_s", config.transfer_price_s, 0.0, 1e6)?;
         within("move_price_s", config.move_price_s, 0.0, 1e6)?;
+        within("allowance", config.allowance, 0.001, 1e3)?;
         within("patience_steps", config.patience_steps as f32, 1.0, 8_064.0)?;
         within("patience_share", config.patience_share, 0.0, 1.0)?;
         within("correlation", config.correlation, 0.0, 1.0)?;

@@ -4,6 +4,7 @@
 //! - **Expected overload**: each shard's quantiles give a mean, a variance and a skewness a step; so do a node's shards together, the errors of
 //!   one tenant's shards being shared, those of different tenants nearly independent. The expected excess over capacity follows (`excess`).
 //! - **Time**: a move counts from the step it takes effect, leader transfers sooner than moves of data; moves in flight count from when they are done.
+//! - **Restraint**: the more shards have moved in the last half-day, the dearer a further move.
 //! - **Patience**: what pays only later is proposed later, when it is known better.
 //! - **Search**: steps that relieve nodes with expected overload, the best first, each judged as if those before it were done.
 

@@ -3,10 +3,13 @@
 use crate::Config;
 use crate::excess::Excess;
 use crate::outlook::{Outlook, Saving, Shift};
-use isobar_model::{ClusterView, Plan};
+use isobar_model::{ClusterView, InstantMs, Plan};
 use placing_kit::{Board, Failure, Step, empty_draining_nodes};
 use std::cell::RefCell;
 use std::collections::HashMap;
+
+/// Moves of the last half-day make further ones dearer.
+const HALF_A_DAY_MS: u64 = 12 * 3_600_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -31,7 +34,8 @@ pub(crate) fn plan(config: &Config, excess: &Excess, view: &ClusterView) -> Resu
     let step_s = view.step_ms as f32 / 1_000.0;
     let mut memory = Memory { changes: vec![0; board.nodes()], savings: HashMap::new() };
     while board.has_room() && board.proposed() - drained < config.max_moves {
-        let Some(best) = best(config, &board, &outlook, &mut memory, step_s) else { break };
+        let dearness = dearness(config, &board);
+        let Some(best) = best(config, &board, &outlook, &mut memory, dearness / step_s) else { break };
         let [source, target] = best.shifts;
         let over = outlook.first_over(source.node, best.from, 0.0).unwrap_or(best.from);
         let reason = format!(
@@ -71,13 +75,23 @@ impl Memory {
     }
 }
 
-/// The step that saves most beyond its price.
+/// How many times their price moves cost: the more shards have moved lately, the more a further one must save. A placer that sees reason to
+/// move ever more is more likely to be wrong than to be unlucky.
+fn dearness(config: &Config, board: &Board<'_>) -> f32 {
+    let view = board.view;
+    let lately = |moved: &&InstantMs| **moved != InstantMs(0) && view.now.since_ms(**moved) < HALF_A_DAY_MS;
+    let moved = view.shards.last_moved.iter().filter(lately).count() + board.proposed();
+    let used = moved as f32 / (config.allowance * board.shards().max(1) as f32);
+    1.0 + used * used
+}
+
+/// The step that saves most beyond its price. `per_step`: what a price of a second costs, in steps.
 fn best(
     config: &Config,
     board: &Board<'_>,
     outlook: &Outlook<'_>,
     memory: &mut Memory,
-    step_s: f32,
+    per_step: f32,
 ) -> Option<Candidate> {
     let mut best: Option<Candidate> = None;
     let patience = config.patience_steps as f32;
@@ -94,7 +108,7 @@ fn best(
                     Step::Lead { .. } => (0, config.transfer_price_s),
                     Step::Relocate { .. } => (1, config.move_price_s),
                 };
-                let price = price * capacity / step_s;
+                let price = price * capacity * per_step;
                 let least = price + best.map_or(0.0, |best| best.net);
                 let (shifts, delay) = Outlook::shifts(board, step);
                 let from = outlook.point_from(delay);

@@ -58,7 +58,7 @@ impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
 pub(crate) fn arms(scenario: Arc<Scenario>, reactive: &str, predictive: &str) -> Arms {
     let config = |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string());
     let (reactive, predictive) = (reactive.to_owned(), predictive.to_owned());
-    let clairvoyant = r#"{"transfer_price_s": 1, "move_price_s": 2}"#;
+    let clairvoyant = r#"{"transfer_price_s": 1, "move_price_s": 2, "allowance": 1000}"#;
     let arms = Arms::new(
         scenario,
         Arc::new(|| Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))),
