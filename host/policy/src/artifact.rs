@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn roles_are_told_by_what_is_exported() {
         assert_eq!(role_of(&[LOGGING, "isobar:policy/types@0.1.0"], &[LIFECYCLE, PLACING]), Ok(Role::Place));
-        assert_eq!(role_of::<&str, &str>(&[], &[FORECASTING, LIFECYCLE]), Ok(Role::Forecast));
+        assert_eq!(role_of(&[] as &[&str], &[FORECASTING, LIFECYCLE]), Ok(Role::Forecast));
     }
 
     #[test]

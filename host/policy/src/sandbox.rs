@@ -309,6 +309,9 @@ fn cause_of(error: &wasmtime::Error, tenant: &Tenant, limits: Effective) -> Poli
             WASM_STACK_BYTES >> 10
         )),
         _ if tenant.memory_refused => PolicyFailure::Trapped(out_of_memory()),
+        Trap::MemoryOutOfBounds => PolicyFailure::Trapped(
+            "memory access out of bounds: it recursed past its own stack, or followed a wild pointer".into(),
+        ),
         Trap::UnreachableCodeReached => PolicyFailure::Trapped(
             "unreachable code: it panicked or aborted (its own words, if any, are in the log)".into(),
         ),
@@ -316,7 +319,8 @@ fn cause_of(error: &wasmtime::Error, tenant: &Tenant, limits: Effective) -> Poli
     }
 }
 
-/// Lets the threads that serve data go first; threads started from here inherit it. Best effort: a policy that ranks as high as they do is still stopped in time.
+/// Lets the threads that serve data go first; threads started from here inherit it. Best effort: a policy that ranks as high as they do
+/// is still stopped in time.
 pub(crate) fn rank_low() {
     // On Linux the nice value belongs to a thread, and 0 means the calling one; elsewhere it is the whole process's, so it is left alone.
     #[cfg(target_os = "linux")]

@@ -39,7 +39,15 @@ fn misbehave(call: &str) {
                 hoard.push(black_box(vec![1; 16 << 20]));
             }
         }
+        // On the engine's stack alone: nothing here has an address.
         "recurse" => {
+            fn deeper(depth: u64) -> u64 {
+                if depth == u64::MAX { 0 } else { deeper(depth + 1).wrapping_mul(3) ^ depth }
+            }
+            black_box(deeper(black_box(0)));
+        }
+        // On the stack that the guest keeps in its own memory.
+        "recurse-in-memory" => {
             fn deeper(depth: u64) -> u64 {
                 let here = black_box([depth; 64]);
                 if black_box(depth) == u64::MAX { 0 } else { deeper(depth + 1) + here[7] }
