@@ -17,7 +17,7 @@ TESTS ?= --workspace
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 POLICIES := --manifest-path policies/Cargo.toml --target-dir $(TARGET_DIR)/policies
 # Every workspace in the repository, for the formatter.
-WORKSPACES := $(sort Cargo.toml policies/Cargo.toml $(wildcard tests/guests/Cargo.toml examples/*/Cargo.toml))
+WORKSPACES := $(sort Cargo.toml policies/Cargo.toml $(wildcard tests/guests/Cargo.toml sdk/*/tests/guests/Cargo.toml examples/*/Cargo.toml))
 
 # nextest, where installed, runs each test in a process of its own; otherwise the runner that comes with Cargo.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)

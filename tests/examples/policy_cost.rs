@@ -39,9 +39,9 @@ fn view() -> ClusterView {
     let leader_load: Vec<f32> = (0..SHARDS).map(|shard| 5.0 + 2.0 * (shard % NODES) as f32).collect();
     let replicas = |shard: usize| [0, 7, 14].map(|far| (shard + far) % NODES);
     let mut load = vec![0.0; NODES];
-    for shard in 0..SHARDS {
+    for (shard, leader) in leader_load.iter().enumerate() {
         for (place, node) in replicas(shard).into_iter().enumerate() {
-            load[node] += leader_load[shard] * if place == 0 { 1.0 } else { 0.2 };
+            load[node] += leader * if place == 0 { 1.0 } else { 0.2 };
         }
     }
     let predicted = leader_load

@@ -36,7 +36,7 @@ fn of_role(role: Role) -> impl Iterator<Item = &'static FirstParty> {
 
 /// A daily wave for each shard, with a ripple, a trend and holes.
 fn load(shard: u64, step: u32) -> f32 {
-    if (u64::from(step) * 31 + shard * 17) % 97 == 0 {
+    if (u64::from(step) * 31 + shard * 17).is_multiple_of(97) {
         return f32::NAN;
     }
     let phase = (step % DAY) as f32 / DAY as f32 + shard as f32 / SHARDS as f32;
@@ -137,6 +137,15 @@ fn every_first_party_policy_describes_itself_as_it_is_listed() {
         assert_eq!((&*inspection.description.name, inspection.role), (policy.name, policy.role));
         let ours = |name: &String| name.starts_with("isobar:policy/");
         assert!(inspection.imports.iter().all(ours), "{} imports {:?}", policy.name, inspection.imports);
+    }
+}
+
+/// A revision is named by the digest of its bytes: the same sources must give the same, wherever they lie.
+#[test]
+fn no_component_knows_the_folder_it_was_built_in() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_str().unwrap().as_bytes();
+    for policy in first_party() {
+        assert!(!policy.component.windows(here.len()).any(|bytes| bytes == here), "{}", policy.name);
     }
 }
 

@@ -99,8 +99,11 @@ impl Forecaster for Instance<ForecastingPolicy> {
 impl Placer for Instance<PlacementPolicy> {
     fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {
         check::view(view).map_err(ill_posed)?;
+        // A placer may weigh every shard against every node.
+        let pairs = view.shards.ids.len().saturating_mul(view.nodes.ids.len());
+        let cells = pairs.saturating_add(view.shards.predicted.len()).saturating_add(view.nodes.background.len());
         // Ten thousand moves with their reasons are 6 MiB; the spare part of every answer and this hold them and the notes.
-        let limits = self.effective(view.shards.ids.len(), view.shards.predicted.len(), 4 << 20);
+        let limits = self.effective(view.shards.ids.len(), cells, 4 << 20);
         let asked = View::from(view);
         let answer = self.sandbox.call(limits, move |world, guest| contract::propose(world, guest, &asked))?;
         check::plan(view, answer).map_err(|what| self.invalid(what))

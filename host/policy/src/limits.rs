@@ -50,7 +50,7 @@ pub struct Limits {
     pub max_wall_ms: u64,
     /// Linear memory of an instance, bytes: an interpreter and its heap.
     pub memory_bytes: usize,
-    /// More memory for each shard, bytes: the first-party forecasters hold 40 KiB of it, and as much again while they save.
+    /// More memory for each shard, bytes: the first-party forecasters hold 30 KiB of it, and three times that while they save.
     pub memory_bytes_per_row: usize,
     /// Most memory of an instance whatever the work, bytes.
     pub max_memory_bytes: usize,

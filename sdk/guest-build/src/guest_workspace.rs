@@ -200,11 +200,14 @@ fn cargo(root: &Path, toolchain: &Toolchain, folder: &Path, locked: bool) -> Com
     command
 }
 
+/// Keeps this machine's folders out of panic messages. The workspace's parent too: guests share crates that lie beside their workspace.
 fn remapped_paths(root: &Path) -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    cargo_home.iter().map(|home| remap(home, "cargo")).chain([remap(root, "guests")]).collect()
+    let around = root.parent().unwrap_or(root);
+    // Of those that match, the compiler takes the last.
+    [remap(around, "sources")].into_iter().chain(cargo_home.iter().map(|home| remap(home, "cargo"))).collect()
 }
 
 fn run(mut command: Command, manifest: &Path) -> Result<Output> {
