@@ -376,4 +376,6 @@ pub trait Backend: Send + Sync + 'static {
     async fn ready(&self) -> Result<(), String>;
     /// Figures for `/metrics`. Called at each scrape: cheap, never blocks.
     fn figures(&self) -> Vec<Figure>;
+    /// Where the node lives that answers operators' requests (`http://host:port`), where it is known and not this one.
+    fn control_endpoint(&self) -> Option<String>;
 }

@@ -9,6 +9,7 @@ mod body;
 mod decisions;
 mod events;
 mod forecasts;
+mod forward;
 mod gate;
 mod halt;
 mod health;
@@ -106,6 +107,8 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 struct ApiState {
     backend: Arc<dyn Backend>,
     metrics: metrics::Metrics,
+    /// Passes operators' requests on; connections are kept.
+    forwarder: reqwest::Client,
     token: Option<String>,
     stop: watch::Receiver<bool>,
     /// The OpenAPI document, known once the routes are.
@@ -140,11 +143,18 @@ impl Api {
     pub fn new(backend: Arc<dyn Backend>, config: ApiConfig) -> Self {
         let (stop, stopped) = watch::channel(false);
         let metrics = metrics::Metrics::new(Arc::clone(&backend));
-        let state =
-            Arc::new(ApiState { backend, metrics, token: config.token, stop: stopped, document: OnceLock::new() });
+        let state = Arc::new(ApiState {
+            backend,
+            metrics,
+            forwarder: reqwest::Client::new(),
+            token: config.token,
+            stop: stopped,
+            document: OnceLock::new(),
+        });
         let gated =
             |routes: OpenApiRouter<Arc<ApiState>>, gate: Gate| routes.layer(from_fn_with_state(gate, gate::pass));
 
+        let to_leader = from_fn_with_state(Arc::clone(&state), forward::to_leader);
         let kv = OpenApiRouter::new()
             .routes(routes!(kv::scan))
             .route("/v1/kv/{keyspace}/", axum::routing::any(kv::empty_key))
@@ -178,19 +188,28 @@ impl Api {
             .routes(routes!(plans::pending))
             .routes(routes!(plans::release))
             .routes(routes!(halt::halt, halt::resume))
+            .layer(to_leader.clone());
+        // Each node's own.
+        let local = OpenApiRouter::new()
             .routes(routes!(status::show))
             .routes(routes!(metrics::scrape))
             .routes(routes!(openapi::show))
             .fallback(unknown_route);
-        let upload = OpenApiRouter::new().routes(routes!(policies::upload)).routes(routes!(history::import));
-        let stream = OpenApiRouter::new().routes(routes!(events::follow)).routes(routes!(routes::show));
+        let upload = OpenApiRouter::new()
+            .routes(routes!(policies::upload))
+            .routes(routes!(history::import))
+            .layer(to_leader.clone());
+        let stream =
+            OpenApiRouter::new().routes(routes!(events::follow)).layer(to_leader).routes(routes!(routes::show));
         let probe = OpenApiRouter::new().routes(routes!(health::ready));
         let open = OpenApiRouter::new().routes(routes!(health::live));
 
+        let operators = Gate::new(&state, OPERATOR_AT_ONCE, OPERATOR_DEADLINE);
         let probes = Gate::new(&state, PROBE_AT_ONCE, PROBE_DEADLINE);
         let (router, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
             .merge(gated(kv, Gate::new(&state, config.kv_at_once, config.kv_deadline)))
-            .merge(gated(operator, Gate::new(&state, OPERATOR_AT_ONCE, OPERATOR_DEADLINE)))
+            .merge(gated(operator, operators.clone()))
+            .merge(gated(local, operators))
             .merge(gated(upload, Gate::new(&state, UPLOAD_AT_ONCE, UPLOAD_DEADLINE)))
             .merge(gated(stream, Gate::new(&state, STREAM_AT_ONCE, STREAM_DEADLINE).streaming()))
             .merge(gated(probe, probes.clone()))
