@@ -61,10 +61,7 @@ impl ControlState {
             self.next_shard += 1;
             let replicas = nodes.iter().map(|&node| Replica { node, incarnation: self.new_incarnation() }).collect();
             let (range, generation) = (KeyRange { start, end }, Generation(1));
-            shards.insert(
-                shard,
-                Shard { id: shard, keyspace: id, range, generation, replicas, leader: nodes.first().copied() },
-            );
+            shards.insert(shard, Shard { id: shard, keyspace: id, range, generation, replicas, leader: None });
         }
         let map = Arc::make_mut(&mut self.map);
         map.version = RouteVersion(map.version.0 + 1);
@@ -153,7 +150,9 @@ impl ControlState {
                 for replica in &shard.replicas {
                     if let Some(candidate) = candidates.get_mut(&replica.node) {
                         candidate.replicas += 1;
-                        candidate.leaders += u64::from(shard.leader == Some(replica.node));
+                        candidate.leaders += u64::from(
+                            shard.leader.or(shard.replicas.first().map(|first| first.node)) == Some(replica.node),
+                        );
                     }
                 }
             }
