@@ -1,0 +1,493 @@
+//! The node behind its HTTP API.
+
+use crate::gateway::Gateway;
+use crate::node::control::Control;
+use crate::node::controller::Controller;
+use crate::node::directory::Directory;
+use async_trait::async_trait;
+use bytes::Bytes;
+use isobar_analyzer::HeatMapSpec;
+use isobar_api::EventLog;
+use isobar_api::backend::{
+    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
+    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures, ShardReport,
+};
+use isobar_control::{ControlCommand, ControlReply, ControlState, ShardCount};
+use isobar_model::policy::MAX_ARTIFACT_BYTES;
+use isobar_model::{
+    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, InstantMs, Keyspace,
+    KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role, RouteVersion,
+    ShardId, ShardMap,
+};
+use isobar_ports::{BlobStore, Clock, ShardOps};
+use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A new keyspace's groups elect their leaders within this time.
+const LEADERS_DEADLINE: Duration = Duration::from_secs(25);
+/// Rows and columns of a heat map: what a screen shows, with room to zoom.
+const MAX_HEAT_ROWS: usize = 2_000;
+const MAX_HEAT_COLUMNS: usize = 4_096;
+/// Shards ranked.
+const MAX_RANKED: usize = 1_000;
+
+/// One node's answers.
+pub(crate) struct NodeBackend {
+    pub(crate) id: NodeId,
+    pub(crate) cluster: String,
+    pub(crate) default_mode: Mode,
+    pub(crate) gateway: Gateway,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) shards: Arc<ShardHost>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Set while this node leads the control group.
+    pub(crate) controller: Arc<RwLock<Option<Arc<Controller>>>>,
+}
+
+impl NodeBackend {
+    fn controller(&self) -> Result<Arc<Controller>, BackendError> {
+        let none = || {
+            BackendError::Unavailable("this node does not lead the control group: try again, another node will".into())
+        };
+        self.controller.read().clone().ok_or_else(none)
+    }
+
+    fn group(&self) -> Result<&Arc<ControlGroup<ControlState>>, BackendError> {
+        let none = || BackendError::Unavailable("this node has no replica of the control group: ask another".into());
+        self.control.group.as_ref().ok_or_else(none)
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&ControlState) -> R) -> Result<R, BackendError> {
+        Ok(self.group()?.read(look))
+    }
+
+    fn keyspace(&self, id: KeyspaceId) -> Result<Keyspace, BackendError> {
+        let missing = || BackendError::NotFound(format!("there is no keyspace number {id}"));
+        self.read(|state| state.map().keyspaces.get(&id).cloned())?.ok_or_else(missing)
+    }
+
+    fn node_report(&self, id: NodeId) -> Result<NodeReport, BackendError> {
+        let missing = || BackendError::NotFound(format!("there is no node {id}: see /v1/nodes"));
+        self.node_reports()?.into_iter().find(|report| report.node.id == id).ok_or_else(missing)
+    }
+
+    /// On the control leader with what its last round measured; elsewhere as the directory has it, for callers who need addresses.
+    fn node_reports(&self) -> Result<Vec<NodeReport>, BackendError> {
+        let Ok(controller) = self.controller() else {
+            let report = |node: &isobar_model::Node| NodeReport {
+                node: node.clone(),
+                state: if node.draining { NodeState::Draining } else { NodeState::Up },
+                load: f32::NAN,
+                used_bytes: 0,
+            };
+            return Ok(self.directory.nodes().values().map(report).collect());
+        };
+        let state = self.read(ControlState::clone)?;
+        Ok(controller.with_baseline(|baseline| {
+            let mut load: BTreeMap<NodeId, f32> = BTreeMap::new();
+            for shard in state.map().shards.values() {
+                let (leader_load, follower_load) = baseline.load(shard.id);
+                for replica in &shard.replicas {
+                    let part = if Some(replica.node) == shard.leader { leader_load } else { follower_load };
+                    *load.entry(replica.node).or_default() += part;
+                }
+            }
+            let report = |node: &isobar_model::Node| NodeReport {
+                node: node.clone(),
+                state: baseline.node_state(node),
+                load: load.get(&node.id).copied().unwrap_or(0.0),
+                used_bytes: baseline.used(node.id),
+            };
+            state.nodes().values().map(report).collect()
+        }))
+    }
+
+    async fn wait_for_leaders(&self, keyspace: KeyspaceId) -> Result<(), BackendError> {
+        let end = Instant::now() + LEADERS_DEADLINE;
+        loop {
+            let waiting = self.read(|state| {
+                let shards = state.map().shards.values();
+                shards.filter(|s| s.keyspace == keyspace && s.leader.is_none()).count()
+            })?;
+            if waiting == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(BackendError::Timeout(format!(
+                    "the keyspace is created, but {waiting} of its shards have no leader yet: see /v1/shards, and that all nodes are up"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for NodeBackend {
+    async fn get(
+        &self,
+        keyspace: &str,
+        key: Bytes,
+        consistency: Consistency,
+    ) -> Result<Served<Option<Bytes>>, BackendError> {
+        self.gateway.get(keyspace, key, consistency).await
+    }
+
+    async fn put(&self, keyspace: &str, key: Bytes, value: Bytes) -> Result<Served<u64>, BackendError> {
+        self.gateway.put(keyspace, key, value).await
+    }
+
+    async fn delete(&self, keyspace: &str, key: Bytes) -> Result<Served<u64>, BackendError> {
+        self.gateway.delete(keyspace, key).await
+    }
+
+    async fn scan(&self, keyspace: &str, scan: Scan) -> Result<ScanPage, BackendError> {
+        self.gateway.scan(keyspace, scan).await
+    }
+
+    fn shard_map(&self) -> Arc<ShardMap> {
+        self.directory.map()
+    }
+
+    async fn newer_map(&self, after: RouteVersion) -> Arc<ShardMap> {
+        let mut news = self.directory.watch_map();
+        match news.wait_for(|map| map.version > after).await {
+            Ok(map) => Arc::clone(&map),
+            Err(_) => self.directory.map(),
+        }
+    }
+
+    async fn create_keyspace(&self, new: NewKeyspace) -> Result<Keyspace, BackendError> {
+        let command = ControlCommand::CreateKeyspace {
+            name: new.name,
+            partitioning: new.partitioning,
+            replication_factor: new.replication_factor,
+            mode: new.mode.unwrap_or(self.default_mode),
+            shards: ShardCount::SplitAt(new.split_points),
+            placement: (!new.placement.is_empty()).then_some(new.placement),
+        };
+        match self.control.command(command).await? {
+            ControlReply::Keyspace(id) => {
+                self.wait_for_leaders(id).await?;
+                self.keyspace(id)
+            }
+            ControlReply::Done | ControlReply::Bound { .. } | ControlReply::Migration(_) | ControlReply::Refused(_) => {
+                Err(BackendError::Internal("the control group gave another kind of answer".into()))
+            }
+        }
+    }
+
+    async fn set_mode(&self, keyspace: KeyspaceId, mode: Mode) -> Result<Keyspace, BackendError> {
+        self.control.command(ControlCommand::SetMode { keyspace, mode }).await?;
+        self.keyspace(keyspace)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError> {
+        self.node_reports()
+    }
+
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Result<NodeReport, BackendError> {
+        self.control.command(ControlCommand::SetDraining { node, draining }).await?;
+        self.node_report(node)
+    }
+
+    async fn shard_figures(&self) -> Result<BTreeMap<ShardId, ShardFigures>, BackendError> {
+        let controller = self.controller()?;
+        let shards: Vec<ShardId> = self.directory.map().shards.keys().copied().collect();
+        Ok(controller.with_baseline(|baseline| {
+            let figures = |shard: ShardId| {
+                let (leader_load, follower_load) = baseline.load(shard);
+                (shard, ShardFigures { leader_load, follower_load, bytes: baseline.bytes(shard) })
+            };
+            shards.into_iter().map(figures).collect()
+        }))
+    }
+
+    async fn shard_report(&self, shard: ShardId) -> Result<ShardReport, BackendError> {
+        let map = self.directory.map();
+        let Some(record) = map.shards.get(&shard).cloned() else {
+            return Err(BackendError::NotFound(format!("there is no shard {shard}: see /v1/shards")));
+        };
+        let fence = self.control.fence()?;
+        let place = ShardPlace { shard: record, others: Default::default() };
+        let ops = RaftShardOps::new(Arc::clone(&self.control.peers), Arc::new(move |_| Some(place.clone())));
+        let status = ops.status(shard).await.ok();
+        let digests = match status {
+            Some(_) => ops.verify(fence, shard).await.unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        Ok(ShardReport { status, digests })
+    }
+
+    async fn move_replica(&self, shard: ShardId, from: NodeId, to: NodeId) -> Result<Migration, BackendError> {
+        self.controller()?.move_by_hand(shard, Action::MoveReplica { source: from, target: to }).await
+    }
+
+    async fn transfer_leader(&self, shard: ShardId, to: NodeId) -> Result<Migration, BackendError> {
+        self.controller()?.move_by_hand(shard, Action::TransferLeader(to)).await
+    }
+
+    async fn upload_policy(&self, artifact: Bytes) -> Result<Revision, BackendError> {
+        if artifact.len() > MAX_ARTIFACT_BYTES {
+            return Err(BackendError::TooLarge {
+                detail: format!("a component of {} bytes is over the limit of {MAX_ARTIFACT_BYTES}", artifact.len()),
+                limit: MAX_ARTIFACT_BYTES as u64,
+            });
+        }
+        let bytes = artifact.len() as u64;
+        let unstored =
+            |error: std::io::Error| BackendError::Unavailable(format!("the artifact was not stored: {error}"));
+        let digest = self.blobs.put(artifact).await.map_err(unstored)?;
+        self.control.command(ControlCommand::AddRevision { digest, bytes }).await?;
+        let lost =
+            || BackendError::Unavailable("the revision is recorded, but not applied here yet: ask for it again".into());
+        self.policy(digest).await?.ok_or_else(lost)
+    }
+
+    async fn policies(&self) -> Result<Vec<Revision>, BackendError> {
+        self.read(|state| state.revisions().values().cloned().collect())
+    }
+
+    async fn policy(&self, digest: Digest) -> Result<Option<Revision>, BackendError> {
+        self.read(|state| state.revisions().get(&digest).cloned())
+    }
+
+    async fn bindings(&self) -> Result<Vec<Binding>, BackendError> {
+        self.read(|state| state.bindings().cloned().collect())
+    }
+
+    async fn bind(
+        &self,
+        role: Role,
+        keyspace: Option<KeyspaceId>,
+        change: BindingChange,
+    ) -> Result<Bound, BackendError> {
+        self.controller()?.bind(role, keyspace, change).await
+    }
+
+    async fn roll_back(
+        &self,
+        role: Role,
+        keyspace: Option<KeyspaceId>,
+        expected: Option<u64>,
+    ) -> Result<Bound, BackendError> {
+        self.controller()?.roll_back(role, keyspace, expected).await
+    }
+
+    async fn forecast(&self, shards: Vec<ShardId>, horizon: u32) -> Result<ForecastReport, BackendError> {
+        let controller = self.controller()?;
+        let answer = controller
+            .brain
+            .call(move |brain| if shards.is_empty() { brain.forecast_of_all() } else { brain.forecast(&shards) })
+            .await?;
+        let made = answer.shards.first().and_then(|s| s.paths.first()).map_or(0, Vec::len);
+        let horizon = horizon.min(u32::try_from(made).unwrap_or(u32::MAX));
+        let mut batch = ForecastBatch::default();
+        for shard in &answer.shards {
+            for path in &shard.paths {
+                batch.values.extend(path.iter().take(horizon as usize));
+            }
+            batch.peaks.extend(&shard.peaks);
+        }
+        Ok(ForecastReport {
+            request: ForecastRequest {
+                metric: Metric::Load,
+                shards: answer.shards.iter().map(|s| s.shard).collect(),
+                horizon,
+                quantiles: answer.quantiles,
+                peak_steps: answer.peak_steps,
+            },
+            batch,
+            start: answer.start,
+            step_ms: answer.step_ms,
+            policy: answer.policy,
+            revision: answer.revision,
+            fallback: answer.fallback,
+        })
+    }
+
+    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap, BackendError> {
+        let spec = HeatMapSpec {
+            past_steps: past as usize,
+            future_steps: future as usize,
+            max_rows: MAX_HEAT_ROWS,
+            max_columns: MAX_HEAT_COLUMNS,
+        };
+        let map = self.controller()?.brain.call(move |brain| brain.heat_map(spec)).await?;
+        let past = u32::try_from(map.past_columns).unwrap_or(u32::MAX);
+        Ok(HeatMap {
+            start: map.start,
+            step_ms: u32::try_from(map.column_ms).unwrap_or(u32::MAX),
+            past,
+            future: u32::try_from(map.columns).unwrap_or(u32::MAX).saturating_sub(past),
+            shards: map.shards,
+            values: map.values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+        })
+    }
+
+    async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError> {
+        let controller = self.controller()?;
+        let (ranked, forecast) =
+            controller.brain.call(|brain| (brain.ranking(MAX_RANKED), brain.forecast_of_all())).await?;
+        let peak_at: BTreeMap<ShardId, InstantMs> = forecast
+            .shards
+            .iter()
+            .filter_map(|shard| {
+                let path = shard.paths.last()?;
+                let (step, _) = path.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+                Some((shard.shard, forecast.start.plus_ms(step as u64 * u64::from(forecast.step_ms))))
+            })
+            .collect();
+        let now = self.clock.now();
+        let row = |ranked: isobar_analyzer::RankedShard| RankedShard {
+            shard: ranked.shard,
+            load: ranked.load,
+            predicted_peak: ranked.peak,
+            peak_at: peak_at.get(&ranked.shard).copied().unwrap_or(now),
+            recommended: ranked.recommended.map(|recommended| recommended_move(ranked.shard, recommended, now)),
+        };
+        Ok(ranked.into_iter().map(row).collect())
+    }
+
+    async fn migrations(&self) -> Result<Vec<Migration>, BackendError> {
+        self.read(|state| {
+            let all = state.finished_migrations().iter().chain(state.live_migrations().values());
+            let mut all: Vec<Migration> = all.cloned().collect();
+            all.sort_by_key(|migration| migration.id);
+            all
+        })
+    }
+
+    async fn cancel_migration(&self, id: OperationId) -> Result<Migration, BackendError> {
+        let controller = self.controller()?;
+        self.control.command(ControlCommand::CancelMigration { id }).await?;
+        controller.wake_mover();
+        controller.migration(id)
+    }
+
+    async fn decisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<DecisionRecord>, BackendError> {
+        let digests: Vec<Digest> = self.read(|state| {
+            let newest_first = state.decisions().iter().rev();
+            let wanted = newest_first.filter(|entry| before.is_none_or(|before| entry.tick < before));
+            wanted.take(limit as usize).map(|entry| entry.decision).collect()
+        })?;
+        let mut records = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let gone =
+                |error: std::io::Error| BackendError::Unavailable(format!("decision {digest} can't be read: {error}"));
+            let bytes = self.blobs.get(digest).await.map_err(gone)?;
+            let broken =
+                |error: serde_json::Error| BackendError::Internal(format!("decision {digest} is damaged: {error}"));
+            records.push(serde_json::from_slice(&bytes).map_err(broken)?);
+        }
+        Ok(records)
+    }
+
+    async fn pending_plans(&self) -> Result<Vec<PendingPlan>, BackendError> {
+        self.read(|state| {
+            let waiting = state.held_plans().iter().filter(|plan| !plan.released);
+            let moves = |plan: &isobar_control::HeldPlan| plan.moves.iter().map(|m| m.proposed.clone()).collect();
+            waiting.map(|plan| PendingPlan { tick: plan.tick, made: plan.at, moves: moves(plan) }).collect()
+        })
+    }
+
+    async fn release_plan(&self, tick: u64) -> Result<Vec<Migration>, BackendError> {
+        self.control.command(ControlCommand::ReleaseMoves { tick }).await?;
+        // The loop carries them out at its next tick, checked anew; those begun by then are in the list of migrations.
+        Ok(Vec::new())
+    }
+
+    async fn set_halted(&self, halted: bool) -> Result<(), BackendError> {
+        self.control.command(ControlCommand::SetHalted(halted)).await.map(|_| ())
+    }
+
+    async fn import_history(&self, batch: LoadBatch) -> Result<Imported, BackendError> {
+        let imported = Imported { shards: batch.shards.len() as u64, steps: u64::from(batch.steps) };
+        self.controller()?.import_history(batch).await?;
+        Ok(imported)
+    }
+
+    fn events(&self) -> &EventLog {
+        &self.events
+    }
+
+    async fn status(&self) -> Result<ClusterReport, BackendError> {
+        let (tick, settings, halted) = match &self.control.group {
+            Some(group) => group.read(|state| (state.tick(), *state.settings(), state.is_halted())),
+            None => Default::default(),
+        };
+        Ok(ClusterReport {
+            cluster: self.cluster.clone(),
+            node: self.id,
+            control_leader: self.directory.control_leader(),
+            control_term: self.control.group.as_ref().map_or(0, |group| group.term()),
+            now: self.clock.now(),
+            tick,
+            tick_ms: u64::from(settings.tick_ms),
+            step_ms: settings.step_ms,
+            halted,
+        })
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        if !self.directory.nodes().contains_key(&self.id) {
+            return Err("this node has not joined the cluster yet".into());
+        }
+        if self.directory.control_leader().is_none() {
+            return Err("the control group has no leader yet".into());
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = vec![
+            gauge("route_version", "Version of the route table in force", self.directory.map().version.0 as f64),
+            gauge("replicas", "Replicas that live on this node", self.shards.samples().len() as f64),
+            gauge("leaderships", "Shards led from this node", self.shards.leaderships().len() as f64),
+        ];
+        let leads = self.controller.read().is_some();
+        figures.push(gauge("control_leads", "1 where this node leads the control group", f64::from(u8::from(leads))));
+        if let Some(group) = &self.control.group {
+            let (tick, totals, live) =
+                group.read(|state| (state.tick(), state.migration_totals(), state.live_migrations().len()));
+            figures.push(counter("control_ticks", "Ticks of the control loop", tick as f64));
+            figures.push(gauge("migrations_live", "Migrations in flight", live as f64));
+            figures.push(counter("replicas_moved", "Replicas moved", totals.replicas_moved as f64));
+            figures.push(counter("leader_transfers", "Leaderships moved", totals.leader_transfers as f64));
+            figures.push(counter("migrations_aborted", "Migrations given up", totals.aborted as f64));
+            figures.push(counter("bytes_moved", "Bytes of replicas moved", totals.bytes_moved as f64));
+        }
+        figures
+    }
+
+    fn control_endpoint(&self) -> Option<String> {
+        if self.controller.read().is_some() {
+            return None;
+        }
+        let leader = self.directory.control_leader().filter(|leader| *leader != self.id)?;
+        self.directory.nodes().get(&leader).map(|node| format!("http://{}", node.http_addr))
+    }
+}
+
+fn recommended_move(shard: ShardId, recommended: isobar_analyzer::Recommendation, now: InstantMs) -> Move {
+    let action = if recommended.leader_only {
+        Action::TransferLeader(recommended.target)
+    } else {
+        Action::MoveReplica { source: recommended.source, target: recommended.target }
+    };
+    Move { shard, action, urgency: recommended.urgency, start_by: now, gain: 0.0, reason: String::new() }
+}
+
+fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
+    Figure { name, help, kind: FigureKind::Gauge, samples: vec![(Vec::new(), value)] }
+}
+
+fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
+    Figure { name, help, kind: FigureKind::Counter, samples: vec![(Vec::new(), value)] }
+}
