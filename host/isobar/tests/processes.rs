@@ -1,0 +1,298 @@
+//! Real processes, real sockets, real disks: `isobar serve` as operators run it.
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Everything waited for comes within this time, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Process {
+    child: Child,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    /// SIGKILL: no goodbye, nothing flushed.
+    fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+/// Ports and folders of a cluster of processes.
+struct Cluster {
+    folder: tempfile::TempDir,
+    ports: Vec<(u16, u16)>,
+    nodes: Vec<Option<Process>>,
+    http: reqwest::Client,
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+impl Cluster {
+    fn start(nodes: usize) -> anyhow::Result<Self> {
+        let ports = (0..nodes).map(|_| Ok((free_port()?, free_port()?))).collect::<anyhow::Result<Vec<_>>>()?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let mut cluster = Self { folder: tempfile::tempdir()?, ports, nodes: (0..nodes).map(|_| None).collect(), http };
+        for i in 0..nodes {
+            cluster.start_node(i)?;
+        }
+        Ok(cluster)
+    }
+
+    fn command(&self, i: usize) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
+        let (http, peer) = self.ports[i];
+        command.args(["serve", "--tick-ms", "500", "--step-ms", "1000", "--id", &(i + 1).to_string()]);
+        command.arg("--data").arg(self.folder.path().join(format!("node-{}", i + 1)));
+        command.args(["--http", &format!("127.0.0.1:{http}"), "--peer", &format!("127.0.0.1:{peer}")]);
+        for (voter, (_, peer)) in self.ports.iter().enumerate().take(3) {
+            command.args(["--control", &format!("{}=127.0.0.1:{peer}", voter + 1)]);
+        }
+        command.env("ISOBAR_LOG", "warn,openraft=off").stdout(Stdio::null());
+        command
+    }
+
+    fn start_node(&mut self, i: usize) -> anyhow::Result<()> {
+        self.nodes[i] = Some(Process { child: self.command(i).spawn()? });
+        Ok(())
+    }
+
+    fn kill(&mut self, i: usize) -> anyhow::Result<()> {
+        self.nodes[i].take().context("the node runs")?.kill()
+    }
+
+    fn url(&self, i: usize, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports[i].0)
+    }
+
+    async fn get(&self, i: usize, path: &str) -> anyhow::Result<Value> {
+        let answer = self.http.get(self.url(i, path)).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "{status}: {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Status and body, whatever the status.
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
+        let answer = request.send().await?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    async fn wait<T>(&self, what: &str, i: usize, path: &str, done: impl Fn(&Value) -> Option<T>) -> anyhow::Result<T> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let last = match self.get(i, path).await {
+                Ok(answer) => match done(&answer) {
+                    Some(found) => return Ok(found),
+                    None => answer.to_string(),
+                },
+                Err(error) => format!("{error:#}"),
+            };
+            if Instant::now() > end {
+                bail!("{what} did not come: {}", &last[..last.len().min(800)]);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn wait_for_nodes(&self, count: usize) -> anyhow::Result<()> {
+        self.wait("all nodes", 0, "/v1/nodes", |nodes| (nodes.as_array()?.len() == count).then_some(())).await
+    }
+
+    async fn create(&self, name: &str, shards: u32) -> anyhow::Result<()> {
+        let body = json!({"name": name, "partitioning": "hash", "shards": shards, "replication_factor": 3});
+        let (status, answer) = self.send(self.http.post(self.url(0, "/v1/keyspaces")).json(&body)).await?;
+        ensure!(status == 201 || status == 200, "{status}: {answer}");
+        Ok(())
+    }
+
+    /// Writes until it is acknowledged, asking the nodes in turn.
+    async fn put(&self, key: &str, value: &str) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        for turn in 0.. {
+            let url = self.url(turn % self.ports.len(), &format!("/v1/kv/notes/{key}"));
+            match self.http.put(url).body(value.to_owned()).send().await {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                _ if Instant::now() > end => bail!("{key} was not written"),
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, i: usize, key: &str) -> anyhow::Result<Option<String>> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(answer) = self.http.get(self.url(i, &format!("/v1/kv/notes/{key}"))).send().await {
+                match answer.status().as_u16() {
+                    200 => return Ok(Some(answer.text().await?)),
+                    404 => return Ok(None),
+                    _ => {}
+                }
+            }
+            ensure!(Instant::now() < end, "{key} could not be read");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Promise 1: a node killed without warning comes back with every acknowledged write, and the others served on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_write_is_lost_when_nodes_are_killed() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(3)?;
+    cluster.wait_for_nodes(3).await?;
+    cluster.create("notes", 4).await?;
+    for i in 0..60 {
+        cluster.put(&format!("a{i}"), &format!("first {i}")).await?;
+    }
+    cluster.kill(1)?;
+    for i in 0..60 {
+        cluster.put(&format!("b{i}"), &format!("second {i}")).await?;
+    }
+    cluster.start_node(1)?;
+    // Each of the others in turn, so that some majority has to count the one that was killed.
+    for victim in [0, 2] {
+        cluster.wait("the node's readiness", 1, "/readyz", |_| Some(())).await.ok();
+        cluster.kill(victim)?;
+        for i in 0..60 {
+            let (a, b) = (cluster.read(1, &format!("a{i}")).await?, cluster.read(1, &format!("b{i}")).await?);
+            assert_eq!(a.as_deref(), Some(format!("first {i}").as_str()), "a{i} with node {} down", victim + 1);
+            assert_eq!(b.as_deref(), Some(format!("second {i}").as_str()), "b{i} with node {} down", victim + 1);
+        }
+        cluster.start_node(victim)?;
+    }
+    Ok(())
+}
+
+/// Upload, bind, a stale compare-and-swap, swap, roll back; then a drain that moves every replica of a node, with digests compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_are_swapped_and_a_node_is_drained() -> anyhow::Result<()> {
+    let cluster = Cluster::start(4)?;
+    cluster.wait_for_nodes(4).await?;
+    cluster.create("notes", 4).await?;
+    for i in 0..40 {
+        cluster.put(&format!("k{i}"), &format!("value {i}")).await?;
+    }
+
+    let (status, refused) =
+        cluster.send(cluster.http.post(cluster.url(1, "/v1/policies")).body("no component")).await?;
+    assert_eq!(status, 202, "{refused}");
+    let path = format!("/v1/policies/{}", refused["digest"].as_str().context("a digest")?);
+    let judged = |policy: &Value| (policy["status"] != "uploaded").then(|| policy.clone());
+    let refused = cluster.wait("a verdict", 0, &path, judged).await?;
+    assert_eq!(refused["status"], "rejected", "{refused}");
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.len() > 10), "{refused}");
+
+    let mut digests = Vec::new();
+    for name in ["seasonal-naive", "holt-winters"] {
+        let policy = isobar_bundle::first_party().iter().find(|p| p.name == name).context("a first-party policy")?;
+        let request = cluster.http.post(cluster.url(2, "/v1/policies")).body(policy.component);
+        let (status, uploaded) = cluster.send(request).await?;
+        assert_eq!(status, 202, "{uploaded}");
+        let digest = uploaded["digest"].as_str().context("a digest")?.to_owned();
+        let ready = cluster.wait("a verdict", 0, &format!("/v1/policies/{digest}"), judged).await?;
+        assert_eq!((&ready["status"], &ready["role"]), (&json!("ready"), &json!("forecast")), "{ready}");
+        digests.push(digest);
+    }
+    let bind = |digest: &str, expected: u64| {
+        let change = json!({"revision": digest, "config": {}, "expected": expected});
+        cluster.http.put(cluster.url(3, "/v1/bindings/forecast")).json(&change)
+    };
+    let (status, bound) = cluster.send(bind(&digests[0], 0)).await?;
+    assert_eq!((status, &bound["number"]), (200, &json!(1)), "{bound}");
+    let (status, stale) = cluster.send(bind(&digests[1], 0)).await?;
+    assert_eq!((status, &stale["actual"]), (409, &json!(1)), "{stale}");
+    let (status, swapped) = cluster.send(bind(&digests[1], 1)).await?;
+    assert_eq!((status, &swapped["revision"]), (200, &json!(digests[1])), "{swapped}");
+    let back = cluster.http.post(cluster.url(0, "/v1/bindings/forecast/rollback")).json(&json!({"expected": 2}));
+    let (status, back) = cluster.send(back).await?;
+    assert_eq!((status, &back["revision"]), (200, &json!(digests[0])), "{back}");
+
+    let drain = cluster.http.post(cluster.url(1, "/v1/nodes/4/drain")).json(&json!({}));
+    let (status, draining) = cluster.send(drain).await?;
+    assert!((200..300).contains(&status), "{draining}");
+    let empty = |nodes: &Value| {
+        let node = nodes.as_array()?.iter().find(|node| node["id"] == 4)?;
+        (node["replicas"] == 0).then_some(())
+    };
+    cluster.wait("the drained node's emptiness", 0, "/v1/nodes", empty).await?;
+    let finished =
+        |all: &Value| all.as_array()?.iter().all(|m| m["stage"] == "done").then(|| all.as_array().map_or(0, Vec::len));
+    assert!(cluster.wait("the migrations' end", 0, "/v1/migrations", finished).await? > 0);
+    for i in 0..40 {
+        assert_eq!(cluster.read(i % 4, &format!("k{i}")).await?.as_deref(), Some(format!("value {i}").as_str()));
+    }
+    for shard in 1..=4 {
+        let equal = |shard: &Value| {
+            let digests = shard["digests"].as_array()?;
+            let first = digests.first()?["digest"].as_str()?;
+            (digests.len() == 3 && digests.iter().all(|d| d["digest"] == first)).then_some(())
+        };
+        cluster.wait("equal digests", 0, &format!("/v1/shards/{shard}"), equal).await?;
+    }
+    let ticks = |decisions: &Value| (decisions.as_array()?.len() > 3).then_some(());
+    cluster.wait("decision records", 0, "/v1/decisions", ticks).await
+}
+
+fn fails(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stderr(Stdio::piped()).output()?;
+    ensure!(!output.status.success(), "it should have failed");
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn single(folder: &Path, cluster: &str, http: &str, peer: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    command.args(["serve", "--id", "1", "--cluster", cluster, "--http", http]).arg("--data").arg(folder);
+    command.args(["--peer", &format!("127.0.0.1:{peer}"), "--control", &format!("1=127.0.0.1:{peer}")]);
+    command.env("ISOBAR_LOG", "error,openraft=off");
+    command
+}
+
+/// A node that can't run says why and what to do, and exits with an error.
+#[test]
+fn a_node_that_cannot_run_says_why() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let busy = taken.local_addr()?.to_string();
+    let said = fails(&mut single(&folder.path().join("a"), "one", &busy, free_port()?))?;
+    assert!(said.contains(&busy) && said.contains("--http"), "{said}");
+
+    let said = fails(&mut single(&folder.path().join("a"), "one", "0.0.0.0:0", free_port()?))?;
+    assert!(said.contains("token"), "{said}");
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way")?;
+    let said = fails(&mut single(&file.join("below"), "one", "127.0.0.1:0", free_port()?))?;
+    assert!(said.contains("below"), "{said}");
+
+    // A directory of another cluster: the first process makes it, the second is refused.
+    let data = folder.path().join("data");
+    let (http, peer) = (free_port()?, free_port()?);
+    let mut first = Process { child: single(&data, "one", &format!("127.0.0.1:{http}"), peer).spawn()? };
+    let end = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", http)).is_err() || !data.join("blobs").exists() {
+        ensure!(Instant::now() < end, "the first process did not come up");
+        std::thread::yield_now();
+    }
+    let said = fails(&mut single(&data, "one", "127.0.0.1:0", free_port()?))?;
+    assert!(said.contains("another process") || said.contains("in use"), "{said}");
+    first.kill()?;
+    let said = fails(&mut single(&data, "two", "127.0.0.1:0", free_port()?))?;
+    assert!(said.contains("one") && said.contains("two"), "{said}");
+    Ok(())
+}
