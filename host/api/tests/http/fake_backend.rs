@@ -523,4 +523,8 @@ impl Backend for FakeBackend {
             },
         ]
     }
+
+    fn control_endpoint(&self) -> Option<String> {
+        None
+    }
 }
