@@ -110,6 +110,18 @@ impl Cluster {
         }
     }
 
+    async fn wait_until_ready(&self, i: usize) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.http.get(self.url(i, "/readyz")).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "node {} did not become ready", i + 1);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn wait_for_nodes(&self, count: usize) -> anyhow::Result<()> {
         self.wait("all nodes", 0, "/v1/nodes", |nodes| (nodes.as_array()?.len() == count).then_some(())).await
     }
@@ -167,7 +179,7 @@ async fn no_acknowledged_write_is_lost_when_nodes_are_killed() -> anyhow::Result
     cluster.start_node(1)?;
     // Each of the others in turn, so that some majority has to count the one that was killed.
     for victim in [0, 2] {
-        cluster.wait("the node's readiness", 1, "/readyz", |_| Some(())).await.ok();
+        cluster.wait_until_ready(1).await?;
         cluster.kill(victim)?;
         for i in 0..60 {
             let (a, b) = (cluster.read(1, &format!("a{i}")).await?, cluster.read(1, &format!("b{i}")).await?);

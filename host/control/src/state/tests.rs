@@ -145,6 +145,9 @@ fn bad_keyspaces_are_refused() {
 fn a_migration_goes_through_every_stage_and_moves_the_replica() {
     let mut state = formed(4);
     ok(&mut state, create("a", 3, ShardCount::Even(4)));
+    assert_eq!(state.map().shards[&ShardId(1)].leader, None, "a new shard is not led before a node says so");
+    let leader = state.map().shards[&ShardId(1)].replicas[0].node;
+    ok(&mut state, ControlCommand::ReportLeaders(vec![(ShardId(1), leader)]));
     let before = state.routes();
     let command = start(&state, 1, MigrationKind::Replica);
     assert_eq!(ok(&mut state, command.clone()), ControlReply::Migration(OperationId(1)));
