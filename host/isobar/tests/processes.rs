@@ -203,6 +203,10 @@ async fn policies_are_swapped_and_a_node_is_drained() -> anyhow::Result<()> {
 
     let (status, refused) =
         cluster.send(cluster.http.post(cluster.url(1, "/v1/policies")).body("no component")).await?;
+    assert_eq!(status, 400, "{refused}");
+    // A core module is WebAssembly, but no component: taken in, and rejected with the reason.
+    let core_module = cluster.http.post(cluster.url(1, "/v1/policies")).body(b"\0asm\x01\0\0\0".as_slice());
+    let (status, refused) = cluster.send(core_module).await?;
     assert_eq!(status, 202, "{refused}");
     let path = format!("/v1/policies/{}", refused["digest"].as_str().context("a digest")?);
     let judged = |policy: &Value| (policy["status"] != "uploaded").then(|| policy.clone());

@@ -69,7 +69,8 @@ mod tests {
                 assert!((sent[shard] as f64 - rate * step as f64).abs() <= 1.0);
             }
         }
-        assert_eq!(writes, (sent[0] + sent[1]) / 5);
+        // Each shard's share of writes is off by less than one.
+        assert!((writes as f64 - (sent[0] + sent[1]) as f64 / 5.0).abs() < 2.0, "{writes} of {sent:?}");
     }
 
     #[test]
