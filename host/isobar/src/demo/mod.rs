@@ -27,9 +27,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Offered operations per second of the control clock, all tenants together, on average over the history: some 800 real requests a second
+/// Offered operations per second of the control clock, all tenants together, on average over the history: some 1 200 real requests a second
 /// at the demo's speed, so that two cores serve them with room to spare and both replays send over 100 000.
-const MEAN_OPS_PER_S: f64 = 1.6;
+const MEAN_OPS_PER_S: f64 = 2.4;
 /// Steps into the second replay at which the forecaster is swapped, and swapped back.
 const SWAP_STEPS: [usize; 2] = [48, 96];
 /// The clairvoyant arm's placer: whoever knows the future needs no caution, so its moves are cheap.
