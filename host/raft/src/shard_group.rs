@@ -139,7 +139,15 @@ impl ShardGroup {
             // Not worth a log entry; the range is checked again when the command is applied.
             return Err(KvError::OutOfRange { shard: self.shard, generation: record.generation });
         }
-        let (index, reply) = self.propose(command).await?;
+        let (index, reply) = self.propose(command).await.map_err(|error| match error {
+            // It may be committed by the next leader yet. Told to try again, a gateway could bring an old value back over a newer one
+            // (promise 2): whether to write again is the client's to say.
+            KvError::Unavailable { reason, .. } => KvError::Internal(reason),
+            error @ (KvError::NotLeader { .. }
+            | KvError::NotHere { .. }
+            | KvError::OutOfRange { .. }
+            | KvError::Internal(_)) => error,
+        })?;
         match reply {
             ShardReply::Written => {
                 self.counters.writes.fetch_add(1, Ordering::Relaxed);
@@ -162,7 +170,7 @@ impl ShardGroup {
             }
             Err(RaftError::APIError(error)) => Err(match error {
                 ClientWriteError::ForwardToLeader(forward) => self.not_leader(&forward),
-                // It may yet be committed by the next leader. Puts and deletes may be sent again.
+                // It may yet be committed by the next leader.
                 ClientWriteError::LogEntryDiscarded(_) => self.unavailable("the leader changed during the write"),
                 ClientWriteError::ChangeMembershipError(error) => KvError::Internal(error.to_string()),
                 ClientWriteError::PreconditionFailed(error) => KvError::Internal(error.to_string()),

@@ -279,12 +279,16 @@ impl ShardHost {
         let Some(group) = self.group(shard) else {
             return Err(KvError::NotHere { shard, version: self.route_version() });
         };
+        let is_write = request.op.is_write();
         let executed = timeout(self.config.operation_timeout, group.execute(request)).await;
-        let outcome = executed
-            .unwrap_or_else(|_| Err(KvError::Unavailable { shard, reason: "no quorum answered in time".to_owned() }));
+        let outcome = executed.unwrap_or_else(|_| {
+            let reason = "no quorum answered in time".to_owned();
+            // A write may commit yet. Told to try again, a gateway could bring an old value back over a newer one (promise 2).
+            Err(if is_write { KvError::Internal(reason) } else { KvError::Unavailable { shard, reason } })
+        });
         match outcome {
-            // The replica was removed meanwhile.
-            Err(KvError::Internal(_)) if self.group(shard).is_none() => {
+            // The replica was removed meanwhile; a write that was under way may have been committed by the others.
+            Err(KvError::Internal(_)) if !is_write && self.group(shard).is_none() => {
                 Err(KvError::NotHere { shard, version: self.route_version() })
             }
             outcome => outcome,
