@@ -1,0 +1,173 @@
+//! The control loop at work, on the control group's leader: asks the nodes, ticks the brain, records, begins moves, swaps policies.
+
+mod moves;
+mod rounds;
+mod swaps;
+
+use self::swaps::Standby;
+use crate::node::brain_thread::{BrainThread, Stopped};
+use crate::node::control::Control;
+use crate::node::handlers::SamplesHandler;
+use crate::node::observe::Baseline;
+use crate::node::records::Records;
+use isobar_api::EventLog;
+use isobar_api::backend::BackendError;
+use isobar_control::{Brain, BrainConfig, ControlState, MovePace, Recording, Settings};
+use isobar_model::{LoadBatch, NodeId, ShardId};
+use isobar_mover::{Mover, Pace};
+use isobar_ports::{BlobStore, Clock, PolicyHost};
+use isobar_raft::{RaftShardOps, ShardPlace};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the controller needs of its node.
+pub(crate) struct Surroundings {
+    pub(crate) id: NodeId,
+    pub(crate) control: Arc<Control>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) samples: Arc<SamplesHandler>,
+    pub(crate) policies: Arc<dyn PolicyHost>,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) seed: u64,
+}
+
+/// The controller of one control term.
+pub(crate) struct Controller {
+    here: Arc<Surroundings>,
+    pub(crate) brain: BrainThread,
+    mover: Arc<Mover>,
+    baseline: Mutex<Baseline>,
+    /// Held while a binding changes: swaps follow one another.
+    binding: tokio::sync::Mutex<()>,
+    /// Forecasters that have observed the stored history already, so that binding one of them is a matter of milliseconds.
+    standby: Mutex<Vec<Standby>>,
+}
+
+impl Controller {
+    /// Wakes a brain from the replicated state. Its tasks run until `stop` turns true.
+    pub(crate) async fn start(
+        here: Arc<Surroundings>,
+        term: u64,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<(Arc<Self>, JoinSet<()>)> {
+        let began = Instant::now();
+        let state = here.state();
+        let settings = *state.settings();
+        let mut brain = Brain::new(brain_config(&settings, here.seed, here.clock()), Arc::clone(&here.policies));
+        brain.continue_after(state.tick());
+        for blob in state.history() {
+            let bytes = here.blobs.get(blob.digest).await?;
+            match postcard::from_bytes::<Vec<LoadBatch>>(&bytes) {
+                Ok(batches) => {
+                    for batch in &batches {
+                        if let Err(error) = brain.import_history(batch) {
+                            tracing::error!(digest = %blob.digest, %error, "a batch of recorded history was left out");
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(digest = %blob.digest, %error, "recorded history can't be read"),
+            }
+        }
+        brain.note_moved(state.map().shards.keys().map(|&shard| (shard, state.last_moved(shard))));
+        let brain = BrainThread::start(brain)?;
+        let locator = {
+            let here = Arc::clone(&here);
+            move |shard: ShardId| here.place(shard)
+        };
+        let ops = RaftShardOps::new(Arc::clone(&here.control.peers), Arc::new(locator));
+        let records = Arc::new(Records(Arc::clone(&here.control)));
+        let clock: Arc<dyn Clock> = Arc::clone(&here.control.clock);
+        let pace = Pace { poll: Duration::from_millis(50), ..Pace::default() };
+        let mover = Arc::new(Mover::new(records, Arc::new(ops), clock, pace));
+        let controller = Arc::new(Self {
+            here,
+            brain,
+            mover,
+            baseline: Mutex::default(),
+            binding: tokio::sync::Mutex::default(),
+            standby: Mutex::default(),
+        });
+        for binding in state.bindings() {
+            controller.restore_binding(&state, binding).await;
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&controller.mover).run(term, stop));
+        tasks.spawn(Arc::clone(&controller).tick_for_ever());
+        tasks.spawn(Arc::clone(&controller).judge_revisions());
+        tasks.spawn(Arc::clone(&controller).watch_leaders());
+        tracing::info!(term, took_ms = began.elapsed().as_millis() as u64, "this node leads the control group");
+        Ok((controller, tasks))
+    }
+
+    pub(crate) fn with_baseline<R>(&self, look: impl FnOnce(&Baseline) -> R) -> R {
+        look(&self.baseline.lock())
+    }
+}
+
+impl Surroundings {
+    /// The replicated state as this node has applied it.
+    pub(crate) fn state(&self) -> ControlState {
+        self.read(ControlState::clone)
+    }
+
+    /// Looks at the replicated state without copying it.
+    pub(crate) fn read<R: Default>(&self, look: impl FnOnce(&ControlState) -> R) -> R {
+        self.control.group.as_ref().map(|group| group.read(look)).unwrap_or_default()
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.control.clock
+    }
+
+    fn publish(&self, kind: &str, text: String) {
+        tracing::warn!(kind, text, "event");
+        self.events.publish(self.clock().now(), kind, text, serde_json::Value::Null);
+    }
+
+    fn place(&self, shard: ShardId) -> Option<ShardPlace> {
+        let group = self.control.group.as_ref()?;
+        group.read(|state| {
+            let record = state.map().shards.get(&shard)?.clone();
+            let others = state.migration_of(shard).into_iter().flat_map(|m| [m.source, m.target]);
+            let others = others.filter(|node| !record.is_on(*node)).collect();
+            Some(ShardPlace { shard: record, others })
+        })
+    }
+}
+
+impl From<Stopped> for BackendError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Unavailable(format!("{stopped}: try again, another node leads now"))
+    }
+}
+
+/// The forecast reaches a day ahead, so that placement can tell a wave from a tide.
+const HORIZON_STEPS: u32 = 288;
+
+/// Quantiles reach into the upper tail, since overload happens there.
+const QUANTILES: [f32; 8] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999];
+
+fn brain_config(settings: &Settings, seed: u64, clock: &Arc<dyn Clock>) -> BrainConfig {
+    let move_pace = if settings.move_steps > 0 {
+        MovePace::Steps(settings.move_steps as f32)
+    } else {
+        // The pace is one of wall time, the steps are of the control clock.
+        let wall_s_per_control_s = clock.wall_ms(1_000_000) as f64 / 1_000_000.0;
+        let bytes_per_s = (settings.copy_bytes_per_s.max(1) as f64 * wall_s_per_control_s) as u64;
+        MovePace::Bytes { bytes_per_s: bytes_per_s.max(1), overhead_steps: 0.1 }
+    };
+    BrainConfig {
+        step_ms: settings.step_ms,
+        limits: settings.limits,
+        seed,
+        move_pace,
+        horizon_steps: HORIZON_STEPS,
+        quantiles: QUANTILES.to_vec(),
+        // Bytes of every input would be some megabytes a tick: they are kept once decisions can be replayed from them.
+        recording: Recording::Digests,
+        ..BrainConfig::default()
+    }
+}

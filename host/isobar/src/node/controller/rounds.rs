@@ -1,0 +1,223 @@
+//! One tick after another: asks the nodes, lets the brain decide, stores what it came to, tells operators.
+
+use super::Controller;
+use crate::node::housekeeping::compact_history;
+use crate::node::observe::Round;
+use crate::node::services::{self, NodeSamples, decode};
+use bytes::Bytes;
+use isobar_api::backend::BackendError;
+use isobar_control::{BrainEvent, ControlCommand, ControlState, HistoryBlob, RoundRules, SavedState, Tick};
+use isobar_model::{CheckedMove, InstantMs, LoadBatch, Mode, NodeId, RevisionStatus, ShardId, Verdict};
+use isobar_planner::KeyspaceRule;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A node that does not give its counters within this time has missed the round.
+const SAMPLES_DEADLINE: Duration = Duration::from_secs(2);
+/// The control clock may stand still, or change its speed: it is looked at this often at least.
+const CLOCK_LOOK: Duration = Duration::from_millis(20);
+/// How often leaders are looked for; an election takes longer.
+const LEADERS_LOOK: Duration = Duration::from_secs(1);
+/// The same while a shard has none yet: somebody waits for a keyspace.
+const LEADERS_LOOK_WAITING: Duration = Duration::from_millis(100);
+
+impl Controller {
+    /// Ticks at every boundary of the control clock.
+    pub(super) async fn tick_for_ever(self: Arc<Self>) {
+        let tick_ms = u64::from(self.here.state().settings().tick_ms).max(1);
+        let mut last: Option<InstantMs> = None;
+        loop {
+            let now = self.here.clock().now();
+            let boundary = InstantMs((now.0 / tick_ms + 1) * tick_ms);
+            while self.here.clock().now() < boundary {
+                let left = self.here.clock().wall_ms(boundary.since_ms(self.here.clock().now()));
+                tokio::time::sleep(Duration::from_millis(left).clamp(Duration::from_millis(1), CLOCK_LOOK)).await;
+            }
+            if let Err(error) = self.round(boundary, last).await {
+                tracing::warn!(%error, "a tick of the control loop was lost");
+            }
+            last = Some(boundary);
+        }
+    }
+
+    /// One tick, at `now` on the control clock, `last` being the tick before.
+    async fn round(&self, now: InstantMs, last: Option<InstantMs>) -> anyhow::Result<()> {
+        let round = self.ask_all().await;
+        let state = self.here.state();
+        let (leaders, rates_known) = self.baseline.lock().take(&state, &round, now);
+        self.report_leaders(&state, leaders).await;
+        let step_ms = u64::from(state.settings().step_ms);
+        let recorded = self.brain.call(move |brain| brain.history().end() * step_ms).await?;
+        let Some(last) = last.filter(|_| rates_known && recorded < now.0) else {
+            // The first round of a leader, or time that imported history covers: counters to compare with, and no more.
+            return Ok(());
+        };
+        let state = self.here.state();
+        let observation = self.baseline.lock().observation(&state, now, now.since_ms(last));
+        let rules = rules(&state);
+        let released: Vec<u64> = state.held_plans().iter().filter(|plan| plan.released).map(|plan| plan.tick).collect();
+        let tick = self.brain.call(move |brain| brain.tick(&observation, &rules)).await?;
+        self.begin(&state, &tick.accepted).await;
+        self.keep(&state, &tick).await?;
+        for tick in released {
+            self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
+        }
+        self.tell(&tick).await;
+        Ok(())
+    }
+
+    async fn ask_all(&self) -> Round {
+        let here = &self.here;
+        let nodes: Vec<NodeId> = here.state().nodes().keys().copied().collect();
+        let answers = nodes.into_iter().map(|node| async move {
+            if node == here.id {
+                return (node, Some(here.samples.samples()));
+            }
+            let answer = here.control.peers.call(node, services::SAMPLES, Bytes::new(), SAMPLES_DEADLINE).await;
+            (node, answer.ok().and_then(|bytes| decode::<NodeSamples>(&bytes).ok()))
+        });
+        futures::future::join_all(answers).await.into_iter().collect()
+    }
+
+    /// Learns of new leaders on wall time, whatever the tick: routers live by it.
+    pub(super) async fn watch_leaders(self: Arc<Self>) {
+        loop {
+            let round = self.ask_all().await;
+            let samples = round.into_values().flatten().flat_map(|node| node.samples);
+            let leaders = samples.filter(|sample| sample.leads).map(|sample| (sample.shard, sample.node)).collect();
+            let state = self.here.state();
+            self.report_leaders(&state, leaders).await;
+            let waiting = state.map().shards.values().any(|shard| shard.leader.is_none());
+            tokio::time::sleep(if waiting { LEADERS_LOOK_WAITING } else { LEADERS_LOOK }).await;
+        }
+    }
+
+    async fn report_leaders(&self, state: &ControlState, leaders: Vec<(ShardId, NodeId)>) {
+        let map = state.map();
+        let news: Vec<(ShardId, NodeId)> = leaders
+            .into_iter()
+            .filter(|(shard, node)| map.shards.get(shard).is_some_and(|s| s.leader != Some(*node) && s.is_on(*node)))
+            .collect();
+        if !news.is_empty()
+            && let Err(error) = self.here.control.command(ControlCommand::ReportLeaders(news)).await
+        {
+            tracing::warn!(%error, "new leaders were not recorded");
+        }
+    }
+
+    /// Stores what the tick came to: blobs first, then the entry that names them.
+    async fn keep(&self, state: &ControlState, tick: &Tick) -> anyhow::Result<()> {
+        let mut inputs = Vec::new();
+        for (digest, bytes) in &tick.inputs {
+            self.here.blobs.put(Bytes::from(bytes.clone())).await?;
+            inputs.push(*digest);
+        }
+        let record = serde_json::to_vec(&tick.record)?;
+        let decision = self.here.blobs.put(record.into()).await?;
+        let history = match &tick.closed {
+            Some(batch) => Some(self.put_history(std::slice::from_ref(batch)).await?),
+            None => None,
+        };
+        let mut saved = Vec::new();
+        for state in &tick.saved {
+            let blob = self.here.blobs.put(Bytes::from(state.bytes.clone())).await?;
+            saved.push(SavedState {
+                role: state.role,
+                keyspace: None,
+                revision: state.revision,
+                blob,
+                observed_until: state.observed_until,
+            });
+        }
+        let command = ControlCommand::RecordTick { tick: tick.record.tick, history, decision, inputs, saved };
+        self.here.control.command(command).await?;
+        if let Err(error) = compact_history(&self.here.control, self.here.blobs.as_ref()).await {
+            tracing::warn!(%error, "a day of history was not merged yet");
+        }
+        let waits_for_operator = |keyspace: &isobar_model::Keyspace| keyspace.mode == Mode::Approve;
+        let held: Vec<CheckedMove> = tick
+            .record
+            .moves
+            .iter()
+            .filter(|checked| matches!(checked.verdict, Verdict::Held { rule: isobar_model::Rule::Mode }))
+            .filter(|checked| {
+                let keyspace = state.map().shards.get(&checked.proposed.shard).map(|shard| shard.keyspace);
+                keyspace.and_then(|id| state.map().keyspaces.get(&id)).is_some_and(waits_for_operator)
+            })
+            .cloned()
+            .collect();
+        if !held.is_empty() {
+            self.here.control.command(ControlCommand::HoldMoves { tick: tick.record.tick, moves: held }).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_history(&self, batches: &[LoadBatch]) -> anyhow::Result<HistoryBlob> {
+        let first = batches.iter().map(|batch| batch.start).min().unwrap_or_default();
+        let steps = batches.iter().map(|batch| batch.steps).max().unwrap_or(0);
+        let bytes = postcard::to_allocvec(batches)?;
+        let digest = self.here.blobs.put(bytes.into()).await?;
+        Ok(HistoryBlob { first_step_ms: first, steps, digest })
+    }
+
+    /// Takes in history from elsewhere: all batches of one call cover the same steps.
+    pub(crate) async fn import_history(&self, batch: LoadBatch) -> Result<(), BackendError> {
+        let failed = |error: anyhow::Error| BackendError::Unavailable(format!("the history was not stored: {error}"));
+        let blob = self.put_history(std::slice::from_ref(&batch)).await.map_err(failed)?;
+        let taken = self.brain.call(move |brain| brain.import_history(&batch)).await?;
+        taken.map_err(|error| BackendError::Invalid(error.to_string()))?;
+        // They have not seen it, and steps before those they have seen can't be shown to them any more.
+        self.standby.lock().clear();
+        self.here.control.command(ControlCommand::ImportHistory { blobs: vec![blob] }).await?;
+        Ok(())
+    }
+
+    /// Tells operators what the policies did, and takes those that failed too often out of service.
+    async fn tell(&self, tick: &Tick) {
+        for event in &tick.events {
+            let text = match event {
+                BrainEvent::PolicyFailed { policy, failure, running, .. } => {
+                    format!("policy {policy} failed ({running} running), the built-in one answered: {failure}")
+                }
+                BrainEvent::PolicyRecovered { policy, .. } => format!("policy {policy} answers again"),
+                BrainEvent::PolicyQuarantined { policy, revision, reason, .. } => {
+                    let status = RevisionStatus::Quarantined { reason: reason.clone() };
+                    let command = ControlCommand::SetRevisionStatus {
+                        digest: *revision,
+                        status,
+                        role: None,
+                        description: None,
+                        imports: Vec::new(),
+                    };
+                    if let Err(error) = self.here.control.command(command).await {
+                        tracing::warn!(%error, "a quarantine was not recorded");
+                    }
+                    format!("policy {policy} is quarantined, the built-in one serves until another is bound: {reason}")
+                }
+                BrainEvent::PolicyOutscored { policy, wape, builtin_wape, .. } => format!(
+                    "policy {policy} forecasts worse (WAPE {wape:.3}) than the built-in one ({builtin_wape:.3}), which answers meanwhile"
+                ),
+            };
+            tracing::warn!(text, "policy event");
+            let data = serde_json::to_value(event).unwrap_or_default();
+            self.here.events.publish(tick.record.now, "policy", text, data);
+        }
+    }
+}
+
+pub(super) fn rules(state: &ControlState) -> RoundRules {
+    let keyspaces = state.map().keyspaces.values();
+    RoundRules {
+        keyspaces: keyspaces
+            .map(|k| (k.id, KeyspaceRule { mode: k.mode, replication_factor: k.replication_factor }))
+            .collect(),
+        halted: state.is_halted(),
+        draining: state.nodes().values().filter(|node| node.draining).map(|node| node.id).collect(),
+        released: state
+            .held_plans()
+            .iter()
+            .filter(|plan| plan.released)
+            .flat_map(|plan| plan.moves.iter().map(|checked| checked.proposed.clone()))
+            .collect(),
+    }
+}
