@@ -134,15 +134,6 @@ pub struct ShardFigures {
     pub bytes: u64,
 }
 
-/// A shard's group, asked now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardReport {
-    /// As its leader sees it; none: nobody answered.
-    pub status: Option<ShardStatus>,
-    /// The digests of the last verify entry, by node.
-    pub digests: BTreeMap<NodeId, ReplicaDigest>,
-}
-
 /// A change of a binding, a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingChange {
@@ -314,7 +305,9 @@ pub trait Backend: Send + Sync + 'static {
     /// What the last tick measured; shards it knows nothing of are left out.
     async fn shard_figures(&self) -> Result<BTreeMap<ShardId, ShardFigures>, BackendError>;
     /// Asks a shard's group.
-    async fn shard_report(&self, shard: ShardId) -> Result<ShardReport, BackendError>;
+    async fn shard_status(&self, shard: ShardId) -> Result<Option<ShardStatus>, BackendError>;
+    /// Has every replica of a shard record its digest at one log index; gives them by node.
+    async fn verify_shard(&self, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, BackendError>;
     /// Begins moving the replica on `from` to `to`, as an operator's order: the plan check's safety rules hold, its budgets do not.
     async fn move_replica(&self, shard: ShardId, from: NodeId, to: NodeId) -> Result<Migration, BackendError>;
     /// Begins giving the leadership to the replica on `to`.
@@ -360,8 +353,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn decisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<DecisionRecord>, BackendError>;
     /// Plans that wait for an operator.
     async fn pending_plans(&self) -> Result<Vec<PendingPlan>, BackendError>;
-    /// Releases the plan of a tick; gives the migrations begun. `NotFound` where it no longer waits.
-    async fn release_plan(&self, tick: u64) -> Result<Vec<Migration>, BackendError>;
+    /// Releases the plan of a tick, to be carried out at the next one; gives the plan. `NotFound` where it no longer waits, `Conflict` while
+    /// all moves are halted.
+    async fn release_plan(&self, tick: u64) -> Result<PendingPlan, BackendError>;
     /// Halts (or lets go on) all automatic moves.
     async fn set_halted(&self, halted: bool) -> Result<(), BackendError>;
 

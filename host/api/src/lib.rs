@@ -53,6 +53,7 @@ pub use routes::{NodeAddress, RouteQuery, RouteTable};
 pub use serve::check_bind;
 pub use shards::{
     DigestInfo, GroupInfo, MoveShard, ReplicaInfo, ShardDetail, ShardInfo, ShardPage, ShardQuery, TransferLeader,
+    Verification,
 };
 pub use status::{NodeCounts, StatusInfo};
 
@@ -168,6 +169,7 @@ impl Api {
             .routes(routes!(nodes::drain, nodes::undrain))
             .routes(routes!(shards::list))
             .routes(routes!(shards::show))
+            .routes(routes!(shards::verify))
             .routes(routes!(shards::begin_move))
             .routes(routes!(shards::begin_transfer))
             .routes(routes!(policies::list))

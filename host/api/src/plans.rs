@@ -4,7 +4,6 @@ use crate::ApiState;
 use crate::backend::PendingPlan;
 use crate::body::Json;
 use crate::decisions::MoveInfo;
-use crate::migrations::MigrationInfo;
 use crate::problem::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,11 +49,11 @@ pub(crate) async fn pending(State(state): State<Arc<ApiState>>) -> Result<axum::
 
 /// Release a plan
 ///
-/// Its moves are checked once more against the cluster as it is now, and begun.
+/// At the next tick its moves are checked once more, against the cluster as it will be then, and begun: see `/v1/migrations`.
 #[utoipa::path(
     post, path = "/v1/plans/release", tag = "decisions", request_body = ReleasePlan,
     responses(
-        (status = 202, description = "The migrations begun", body = Vec<MigrationInfo>),
+        (status = 202, description = "The plan, released", body = PlanInfo),
         (status = 400, description = "No JSON", body = Problem),
         (status = 404, description = "No plan of that tick waits (any more)", body = Problem),
         (status = 409, description = "All moves are halted", body = Problem),
@@ -64,8 +63,6 @@ pub(crate) async fn release(
     State(state): State<Arc<ApiState>>,
     Json(ReleasePlan { tick }): Json<ReleasePlan>,
 ) -> Result<Response, Problem> {
-    let begun = state.backend.release_plan(tick).await?;
-    let map = state.backend.shard_map();
-    let begun: Vec<_> = begun.iter().map(|migration| MigrationInfo::new(&map, migration)).collect();
-    Ok((StatusCode::ACCEPTED, axum::Json(begun)).into_response())
+    let released = PlanInfo::from(state.backend.release_plan(tick).await?);
+    Ok((StatusCode::ACCEPTED, axum::Json(released)).into_response())
 }

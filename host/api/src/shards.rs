@@ -1,7 +1,7 @@
 //! `/v1/shards`.
 
 use crate::ApiState;
-use crate::backend::{ShardFigures, ShardReport};
+use crate::backend::ShardFigures;
 use crate::body::Json;
 use crate::key_text::encode_key;
 use crate::keyspaces;
@@ -120,7 +120,7 @@ pub struct GroupInfo {
     pub applied: u64,
 }
 
-/// What a replica recorded at the last verify entry.
+/// What a replica recorded at a verify entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DigestInfo {
     /// Whose.
@@ -137,7 +137,7 @@ pub struct DigestInfo {
     pub rows: u64,
 }
 
-/// A shard, with its group and digests.
+/// A shard, with its group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShardDetail {
     /// As the shard map has it.
@@ -145,6 +145,19 @@ pub struct ShardDetail {
     pub shard: ShardInfo,
     /// As its leader sees it; null: nobody answered.
     pub group: Option<GroupInfo>,
+}
+
+/// The replicas of a shard, compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Verification {
+    /// Which shard.
+    #[schema(value_type = u64, example = 7)]
+    pub shard: ShardId,
+    /// Whether all replicas that answered hold the same rows.
+    pub equal: bool,
+    /// Nodes whose replicas did not answer: down, or far behind.
+    #[schema(value_type = Vec<u64>, example = json!([]))]
+    pub missing: Vec<NodeId>,
     /// By node.
     pub digests: Vec<DigestInfo>,
 }
@@ -211,7 +224,7 @@ pub(crate) async fn list(
 
 /// Show a shard
 ///
-/// With its Raft group, asked now, and what each replica recorded at the last verify entry.
+/// With its Raft group, asked now.
 #[utoipa::path(
     get, path = "/v1/shards/{id}", tag = "shards", params(("id" = u64, Path, example = 7)),
     responses((status = 200, description = "The shard", body = ShardDetail), (status = 404, description = "No such shard", body = Problem))
@@ -223,8 +236,7 @@ pub(crate) async fn show(
     let map = state.backend.shard_map();
     let shard = numbered(&map, id)?;
     let figures = state.backend.shard_figures().await?;
-    let ShardReport { status, digests } = state.backend.shard_report(shard.id).await?;
-    let group = status.map(|status| GroupInfo {
+    let group = state.backend.shard_status(shard.id).await?.map(|status| GroupInfo {
         leader: status.leader,
         term: status.term,
         voters: status.voters.into_iter().collect(),
@@ -232,14 +244,38 @@ pub(crate) async fn show(
         joint: status.joint,
         applied: status.applied,
     });
-    let digests = digests.into_iter().map(|(node, d)| DigestInfo {
+    let shard = ShardInfo::new(&map, shard, figures.get(&shard.id));
+    Ok(axum::Json(ShardDetail { shard, group }))
+}
+
+/// Compare a shard's replicas
+///
+/// Writes one verify entry to the shard's log, at which every replica records the digest of its rows, and compares them.
+#[utoipa::path(
+    post, path = "/v1/shards/{id}/verify", tag = "shards", params(("id" = u64, Path, example = 7)),
+    responses(
+        (status = 200, description = "Compared; `equal` says how it went", body = Verification),
+        (status = 404, description = "No such shard", body = Problem),
+        (status = 503, description = "The shard has no leader that answers", body = Problem),
+    )
+)]
+pub(crate) async fn verify(
+    State(state): State<Arc<ApiState>>,
+    Path(id): Path<u64>,
+) -> Result<axum::Json<Verification>, Problem> {
+    let map = state.backend.shard_map();
+    let shard = numbered(&map, id)?;
+    let recorded = state.backend.verify_shard(shard.id).await?;
+    let first = recorded.values().next();
+    let equal = recorded.values().all(|d| Some(d) == first);
+    let missing = shard.replicas.iter().map(|r| r.node).filter(|node| !recorded.contains_key(node)).collect();
+    let digests = recorded.into_iter().map(|(node, d)| DigestInfo {
         node,
         index: d.index,
         digest: format!("{:032x}", d.digest),
         rows: d.rows,
     });
-    let shard = ShardInfo::new(&map, shard, figures.get(&shard.id));
-    Ok(axum::Json(ShardDetail { shard, group, digests: digests.collect() }))
+    Ok(axum::Json(Verification { shard: shard.id, equal, missing, digests: digests.collect() }))
 }
 
 /// Where to move a replica.

@@ -9,7 +9,7 @@ use isobar_api::{
     HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard,
     NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack,
     RouteQuery, RouteTable, SHARD_HEADER, SetBinding, SetMode, ShardDetail, ShardPage, ShardQuery, Standing,
-    StatusInfo, TransferLeader, decode_key,
+    StatusInfo, TransferLeader, Verification, decode_key,
 };
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -274,9 +274,14 @@ impl Client {
         self.query("/v1/shards", query).await
     }
 
-    /// One shard, with its group and digests.
+    /// One shard, with its group.
     pub async fn shard(&self, id: ShardId) -> ClientResult<ShardDetail> {
         self.get_json(&format!("/v1/shards/{id}")).await
+    }
+
+    /// Compares a shard's replicas by digest.
+    pub async fn verify_shard(&self, id: ShardId) -> ClientResult<Verification> {
+        self.read(self.request(Method::POST, &format!("/v1/shards/{id}/verify"))).await
     }
 
     /// Begins moving a replica.
@@ -389,7 +394,7 @@ impl Client {
     }
 
     /// Releases the plan of a tick.
-    pub async fn release_plan(&self, tick: u64) -> ClientResult<Vec<MigrationInfo>> {
+    pub async fn release_plan(&self, tick: u64) -> ClientResult<PlanInfo> {
         self.post("/v1/plans/release", &ReleasePlan { tick }).await
     }
 

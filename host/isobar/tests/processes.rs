@@ -36,6 +36,7 @@ struct Cluster {
     ports: Vec<(u16, u16)>,
     nodes: Vec<Option<Process>>,
     http: reqwest::Client,
+    options: &'static [&'static str],
 }
 
 fn free_port() -> anyhow::Result<u16> {
@@ -44,9 +45,15 @@ fn free_port() -> anyhow::Result<u16> {
 
 impl Cluster {
     fn start(nodes: usize) -> anyhow::Result<Self> {
+        Self::start_with(nodes, &[])
+    }
+
+    /// `options`: further ones of `isobar serve`.
+    fn start_with(nodes: usize, options: &'static [&'static str]) -> anyhow::Result<Self> {
         let ports = (0..nodes).map(|_| Ok((free_port()?, free_port()?))).collect::<anyhow::Result<Vec<_>>>()?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        let mut cluster = Self { folder: tempfile::tempdir()?, ports, nodes: (0..nodes).map(|_| None).collect(), http };
+        let nodes_down = (0..nodes).map(|_| None).collect();
+        let mut cluster = Self { folder: tempfile::tempdir()?, ports, nodes: nodes_down, http, options };
         for i in 0..nodes {
             cluster.start_node(i)?;
         }
@@ -57,6 +64,7 @@ impl Cluster {
         let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
         let (http, peer) = self.ports[i];
         command.args(["serve", "--tick-ms", "500", "--step-ms", "1000", "--id", &(i + 1).to_string()]);
+        command.args(self.options);
         command.arg("--data").arg(self.folder.path().join(format!("node-{}", i + 1)));
         command.args(["--http", &format!("127.0.0.1:{http}"), "--peer", &format!("127.0.0.1:{peer}")]);
         for (voter, (_, peer)) in self.ports.iter().enumerate().take(3) {
@@ -254,15 +262,80 @@ async fn policies_are_swapped_and_a_node_is_drained() -> anyhow::Result<()> {
         assert_eq!(cluster.read(i % 4, &format!("k{i}")).await?.as_deref(), Some(format!("value {i}").as_str()));
     }
     for shard in 1..=4 {
-        let equal = |shard: &Value| {
-            let digests = shard["digests"].as_array()?;
-            let first = digests.first()?["digest"].as_str()?;
-            (digests.len() == 3 && digests.iter().all(|d| d["digest"] == first)).then_some(())
-        };
-        cluster.wait("equal digests", 0, &format!("/v1/shards/{shard}"), equal).await?;
+        let (status, compared) =
+            cluster.send(cluster.http.post(cluster.url(0, &format!("/v1/shards/{shard}/verify")))).await?;
+        assert_eq!((status, &compared["equal"], &compared["missing"]), (200, &json!(true), &json!([])), "{compared}");
     }
     let ticks = |decisions: &Value| (decisions.as_array()?.len() > 3).then_some(());
     cluster.wait("decision records", 0, "/v1/decisions", ticks).await
+}
+
+/// Modes and the brake: where an operator approves, an overloaded node's relief waits for the release; while halted nothing is released.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_waits_for_its_release_and_nothing_moves_while_halted() -> anyhow::Result<()> {
+    let cluster = Cluster::start_with(3, &["--capacity", "20"])?;
+    cluster.wait_for_nodes(3).await?;
+    cluster.create("notes", 4).await?;
+    let approve = cluster.http.put(cluster.url(0, "/v1/keyspaces/notes/mode")).json(&json!({"mode": "approve"}));
+    assert_eq!(cluster.send(approve).await?.0, 200);
+    let reactive = isobar_bundle::first_party().iter().find(|p| p.name == "reactive").context("reactive")?;
+    let (_, uploaded) =
+        cluster.send(cluster.http.post(cluster.url(0, "/v1/policies")).body(reactive.component)).await?;
+    let digest = uploaded["digest"].as_str().context("a digest")?.to_owned();
+    let judged = |policy: &Value| (policy["status"] == "ready").then_some(());
+    cluster.wait("a verdict", 0, &format!("/v1/policies/{digest}"), judged).await?;
+    let bind = json!({"revision": digest, "config": {}, "expected": 0});
+    assert_eq!(cluster.send(cluster.http.put(cluster.url(0, "/v1/bindings/place")).json(&bind)).await?.0, 200);
+
+    // One node leads every shard, and gets more than it can carry; the others have room.
+    for shard in 1..=4 {
+        let leads = |shard: &Value| (shard["leader"] == 1).then_some(());
+        let give = cluster.http.post(cluster.url(0, &format!("/v1/shards/{shard}/transfer-leader")));
+        let (status, answer) = cluster.send(give.json(&json!({"to": 1}))).await?;
+        assert!(status == 202 || status == 409 || status == 422, "{status} {answer}");
+        cluster.wait("leadership", 0, &format!("/v1/shards/{shard}"), leads).await?;
+    }
+    let traffic = {
+        let (http, url) = (cluster.http.clone(), cluster.url(0, "/v1/kv/notes/"));
+        tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(25));
+            for i in 0_u64.. {
+                pace.tick().await;
+                // Answers don't matter here, only that the load is there.
+                let _ = http.get(format!("{url}{}", i % 64)).send().await;
+            }
+        })
+    };
+    let waiting = |plans: &Value| plans.as_array()?.last()?["tick"].as_u64();
+    cluster.wait("a plan", 0, "/v1/plans/pending", waiting).await?;
+    let by_policy = |all: &Value| {
+        all.as_array()
+            .into_iter()
+            .flatten()
+            .filter(|m| m["reason"].as_str().is_some_and(|r| !r.starts_with("operator")))
+            .count()
+    };
+    assert_eq!(by_policy(&cluster.get(0, "/v1/migrations").await?), 0, "a plan was not to be carried out unasked");
+
+    assert_eq!(cluster.send(cluster.http.put(cluster.url(1, "/v1/halt"))).await?.0, 200);
+    let release = |tick: u64| cluster.http.post(cluster.url(2, "/v1/plans/release")).json(&json!({"tick": tick}));
+    let tick = cluster.wait("a plan", 0, "/v1/plans/pending", waiting).await?;
+    let (status, halted) = cluster.send(release(tick)).await?;
+    assert_eq!(status, 409, "{halted}");
+    assert_eq!(cluster.send(cluster.http.delete(cluster.url(1, "/v1/halt"))).await?.0, 200);
+
+    // A plan is as old as its tick, and only the latest few are kept.
+    let (end, mut released) = (Instant::now() + PATIENCE, false);
+    while !released {
+        let tick = cluster.wait("a plan", 0, "/v1/plans/pending", waiting).await?;
+        let (status, answer) = cluster.send(release(tick)).await?;
+        released = status == 202;
+        ensure!(released || (status == 404 && Instant::now() < end), "{status}: {answer}");
+    }
+    let carried_out = |all: &Value| (by_policy(all) > 0).then_some(());
+    cluster.wait("the released move", 0, "/v1/migrations", carried_out).await?;
+    traffic.abort();
+    Ok(())
 }
 
 fn fails(command: &mut Command) -> anyhow::Result<String> {

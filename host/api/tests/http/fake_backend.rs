@@ -5,7 +5,7 @@ use bytes::Bytes;
 use isobar_api::EventLog;
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
-    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures, ShardReport,
+    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_model::{
     Action, Binding, CheckedMove, Consistency, DecisionRecord, Description, Digest, EvaluationRecord, ForecastBatch,
@@ -287,11 +287,19 @@ impl Backend for FakeBackend {
         Ok([(ShardId(1), ShardFigures { leader_load: 31.5, follower_load: f32::NAN, bytes: 1000 })].into())
     }
 
-    async fn shard_report(&self, _: ShardId) -> Result<ShardReport, BackendError> {
+    async fn shard_status(&self, _: ShardId) -> Result<Option<ShardStatus>, BackendError> {
         let voters = (1..=3).map(NodeId).collect();
         let status = ShardStatus { leader: Some(NodeId(1)), term: 2, voters, applied: 90, ..ShardStatus::default() };
-        let digest = ReplicaDigest { index: 90, digest: 0xabc, rows: 5 };
-        Ok(ShardReport { status: Some(status), digests: [(NodeId(1), digest)].into() })
+        Ok(Some(status))
+    }
+
+    /// Shard 1 is sound, of shard 2 one replica differs.
+    async fn verify_shard(&self, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, BackendError> {
+        let recorded = |node: u64| {
+            let digest = if shard.0 == 2 && node == 3 { 0xabd } else { 0xabc };
+            (NodeId(node), ReplicaDigest { index: 90, digest, rows: 5 })
+        };
+        Ok((1..=3).map(recorded).collect())
     }
 
     async fn move_replica(&self, shard: ShardId, from: NodeId, to: NodeId) -> Result<Migration, BackendError> {
@@ -467,11 +475,10 @@ impl Backend for FakeBackend {
         Ok(self.state.lock().pending.clone())
     }
 
-    async fn release_plan(&self, tick: u64) -> Result<Vec<Migration>, BackendError> {
+    async fn release_plan(&self, tick: u64) -> Result<PendingPlan, BackendError> {
         let found = self.state.lock().pending.iter().position(|plan| plan.tick == tick);
         let at = found.ok_or_else(|| BackendError::NotFound(format!("no plan of tick {tick} waits.")))?;
-        self.state.lock().pending.remove(at);
-        Ok(vec![self.begin(ShardId(1), MigrationKind::Replica, NodeId(1), NodeId(2))])
+        Ok(self.state.lock().pending.remove(at))
     }
 
     async fn set_halted(&self, halted: bool) -> Result<(), BackendError> {

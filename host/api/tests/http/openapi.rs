@@ -46,6 +46,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/policies"),
     ("post", "/v1/shards/{id}/move"),
     ("post", "/v1/shards/{id}/transfer-leader"),
+    ("post", "/v1/shards/{id}/verify"),
     ("put", "/v1/bindings/{role}"),
     ("put", "/v1/bindings/{role}/{keyspace}"),
     ("put", "/v1/halt"),

@@ -56,7 +56,18 @@ async fn shards_are_listed_by_page_and_filter() {
     let shard = server.read("/v1/shards/1").await;
     assert_eq!(shard["keyspace"], "t");
     assert_eq!(shard["group"]["voters"], json!([1, 2, 3]));
-    assert_eq!(shard["digests"][0]["digest"], "00000000000000000000000000000abc");
+}
+
+#[tokio::test]
+async fn replicas_are_compared_by_digest() {
+    let server = Server::start().await;
+    let verify = |shard: u64| server.request(Method::POST, &format!("/v1/shards/{shard}/verify")).send();
+    let equal: Value = verify(1).await.unwrap().json().await.unwrap();
+    assert_eq!((&equal["equal"], &equal["missing"]), (&json!(true), &json!([])));
+    assert_eq!(equal["digests"][0]["digest"], "00000000000000000000000000000abc");
+    let unequal: Value = verify(2).await.unwrap().json().await.unwrap();
+    assert_eq!((&unequal["equal"], unequal["digests"].as_array().unwrap().len()), (&json!(false), 3));
+    problem(verify(9).await.unwrap(), 404).await;
 }
 
 #[tokio::test]
@@ -175,7 +186,7 @@ async fn decisions_plans_and_the_brake() {
     assert_eq!(server.read("/v1/plans/pending").await[0]["tick"], 40);
     let released = server.json(Method::POST, "/v1/plans/release", json!({"tick": 40})).await;
     assert_eq!(released.status(), 202);
-    assert_eq!(released.json::<Value>().await.unwrap()[0]["shard"], 1);
+    assert_eq!(released.json::<Value>().await.unwrap()["tick"], 40);
     problem(server.json(Method::POST, "/v1/plans/release", json!({"tick": 40})).await, 404).await;
 
     assert_eq!(server.get("/readyz").await.status(), 200);

@@ -1,6 +1,5 @@
 //! `isobar plan`.
 
-use super::migrations;
 use super::output::{Output, Table, instant, load, or_dash};
 use crate::client::Client;
 use clap::Subcommand;
@@ -43,8 +42,11 @@ impl PlanCommand {
                 })
             }
             Self::Release { tick } => {
-                let begun = client.release_plan(tick).await?;
-                output.show(&begun, |out| migrations::table(&begun).write(out))
+                let released = client.release_plan(tick).await?;
+                output.show(&released, |out| {
+                    let moves = released.moves.len();
+                    writeln!(out, "the plan of tick {tick} is released: its {moves} moves begin at the next tick (see `isobar migration list`)")
+                })
             }
         }
     }

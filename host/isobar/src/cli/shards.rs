@@ -3,6 +3,7 @@
 use super::migrations;
 use super::output::{Output, Table, bytes, load, or_dash};
 use crate::client::Client;
+use anyhow::ensure;
 use clap::Subcommand;
 use isobar_api::{ShardInfo, ShardPage, ShardQuery};
 use isobar_model::{NodeId, ShardId};
@@ -20,8 +21,13 @@ pub enum ShardCommand {
         #[arg(long)]
         node: Option<u64>,
     },
-    /// Show a shard, with its group and digests
+    /// Show a shard, with its group
     Show {
+        /// Its number
+        id: ShardId,
+    },
+    /// Compare a shard's replicas by digest; ends with an error where they differ
+    Verify {
         /// Its number
         id: ShardId,
     },
@@ -62,6 +68,7 @@ impl ShardCommand {
                 output.show(&shards, |out| table(&shards).write(out))
             }
             Self::Show { id } => show(client, output, id).await,
+            Self::Verify { id } => verify(client, output, id).await,
             Self::Move { id, from, to, wait } => {
                 let begun = client.move_shard(id, from, to).await?;
                 migrations::begun(client, output, begun, wait).await
@@ -127,14 +134,23 @@ async fn show(client: &Client, output: &Output, id: ShardId) -> anyhow::Result<(
                 )?;
             }
         }
-        if !detail.digests.is_empty() {
-            writeln!(out)?;
-            let mut table = Table::new(&["node", "verified at", "rows", "digest"]);
-            for d in &detail.digests {
-                table.row([d.node.to_string(), d.index.to_string(), d.rows.to_string(), d.digest.clone()]);
-            }
-            table.write(out)?;
-        }
         Ok(())
     })
+}
+
+async fn verify(client: &Client, output: &Output, id: ShardId) -> anyhow::Result<()> {
+    let verification = client.verify_shard(id).await?;
+    output.show(&verification, |out| {
+        let mut table = Table::new(&["node", "verified at", "rows", "digest"]);
+        for d in &verification.digests {
+            table.row([d.node.to_string(), d.index.to_string(), d.rows.to_string(), d.digest.clone()]);
+        }
+        table.write(out)
+    })?;
+    ensure!(verification.equal, "the replicas of shard {id} differ");
+    ensure!(
+        verification.missing.is_empty(),
+        "not all replicas of shard {id} answered: ask again, or see `isobar node list`"
+    );
+    Ok(())
 }

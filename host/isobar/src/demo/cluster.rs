@@ -1,7 +1,8 @@
 //! The demo's cluster as any client sees it: over HTTP.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use isobar_model::ShardId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,20 @@ impl ClusterClient {
             bail!("{status}: {}", problem["detail"].as_str().unwrap_or(&text));
         }
         Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// Has a shard's replicas compared, again while one of them has not answered.
+    pub(crate) async fn verify_shard(&self, shard: ShardId) -> anyhow::Result<Value> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let compared = self.post(&format!("/v1/shards/{shard}/verify"), &json!({})).await?;
+            let missing = compared["missing"].as_array().is_none_or(|nodes| !nodes.is_empty());
+            if !missing || Instant::now() > end {
+                ensure!(!missing, "not all replicas of shard {shard} answered: {compared}");
+                return Ok(compared);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Asks until `done` gives something, for a minute at most.

@@ -216,16 +216,9 @@ impl Stage {
         let (wrong, read) = self.traffic.verify(WIDTH).await;
         let mut unequal = 0;
         for shard in self.scenario.shard_ids() {
-            let path = format!("/v1/shards/{shard}");
-            let digests = |answer: &Value| {
-                let digests = answer["digests"].as_array()?;
-                let replicas = answer["replicas"].as_array()?.len();
-                (digests.len() >= replicas).then(|| digests.clone())
-            };
-            let digests = self.client.wait("a shard's digests", &path, PATIENCE, digests).await?;
-            let first = digests.first().map(|d| (d["digest"].clone(), d["index"].clone()));
-            if digests.iter().any(|d| Some((d["digest"].clone(), d["index"].clone())) != first) {
-                tracing::error!(%shard, ?digests, "replicas differ");
+            let compared = self.client.verify_shard(shard).await?;
+            if compared["equal"] != true {
+                tracing::error!(%shard, %compared, "replicas differ");
                 unequal += 1;
             }
         }

@@ -10,16 +10,16 @@ use isobar_analyzer::HeatMapSpec;
 use isobar_api::EventLog;
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
-    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures, ShardReport,
+    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_control::{ControlCommand, ControlReply, ControlState, ShardCount};
+use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
     Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, InstantMs, Keyspace,
     KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role, RouteVersion,
     ShardId, ShardMap,
 };
-use isobar_ports::{BlobStore, Clock, ShardOps};
+use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -65,6 +65,14 @@ impl NodeBackend {
 
     fn read<R>(&self, look: impl FnOnce(&ControlState) -> R) -> Result<R, BackendError> {
         Ok(self.group()?.read(look))
+    }
+
+    /// What can be asked of one shard's group.
+    fn shard_ops(&self, shard: ShardId) -> Result<RaftShardOps, BackendError> {
+        let missing = || BackendError::NotFound(format!("there is no shard {shard}: see /v1/shards"));
+        let record = self.directory.map().shards.get(&shard).cloned().ok_or_else(missing)?;
+        let place = ShardPlace { shard: record, others: Default::default() };
+        Ok(RaftShardOps::new(Arc::clone(&self.control.peers), Arc::new(move |_| Some(place.clone()))))
     }
 
     fn keyspace(&self, id: KeyspaceId) -> Result<Keyspace, BackendError> {
@@ -209,20 +217,16 @@ impl Backend for NodeBackend {
         }))
     }
 
-    async fn shard_report(&self, shard: ShardId) -> Result<ShardReport, BackendError> {
-        let map = self.directory.map();
-        let Some(record) = map.shards.get(&shard).cloned() else {
-            return Err(BackendError::NotFound(format!("there is no shard {shard}: see /v1/shards")));
-        };
+    async fn shard_status(&self, shard: ShardId) -> Result<Option<ShardStatus>, BackendError> {
+        Ok(self.shard_ops(shard)?.status(shard).await.ok())
+    }
+
+    async fn verify_shard(&self, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, BackendError> {
         let fence = self.control.fence()?;
-        let place = ShardPlace { shard: record, others: Default::default() };
-        let ops = RaftShardOps::new(Arc::clone(&self.control.peers), Arc::new(move |_| Some(place.clone())));
-        let status = ops.status(shard).await.ok();
-        let digests = match status {
-            Some(_) => ops.verify(fence, shard).await.unwrap_or_default(),
-            None => BTreeMap::new(),
+        let unverified = |error| {
+            BackendError::Unavailable(format!("the replicas of shard {shard} were not compared: {error}; try again"))
         };
-        Ok(ShardReport { status, digests })
+        self.shard_ops(shard)?.verify(fence, shard).await.map_err(unverified)
     }
 
     async fn move_replica(&self, shard: ShardId, from: NodeId, to: NodeId) -> Result<Migration, BackendError> {
@@ -390,17 +394,20 @@ impl Backend for NodeBackend {
     }
 
     async fn pending_plans(&self) -> Result<Vec<PendingPlan>, BackendError> {
-        self.read(|state| {
-            let waiting = state.held_plans().iter().filter(|plan| !plan.released);
-            let moves = |plan: &isobar_control::HeldPlan| plan.moves.iter().map(|m| m.proposed.clone()).collect();
-            waiting.map(|plan| PendingPlan { tick: plan.tick, made: plan.at, moves: moves(plan) }).collect()
-        })
+        self.read(|state| state.held_plans().iter().filter(|plan| !plan.released).map(pending).collect())
     }
 
-    async fn release_plan(&self, tick: u64) -> Result<Vec<Migration>, BackendError> {
+    async fn release_plan(&self, tick: u64) -> Result<PendingPlan, BackendError> {
+        let (plan, halted) = self
+            .read(|state| (state.held_plans().iter().find(|plan| plan.tick == tick).map(pending), state.is_halted()))?;
+        if halted {
+            return Err(BackendError::conflict(
+                "all automatic moves are halted, those of released plans too: let them go on first (`isobar resume`)",
+            ));
+        }
         self.control.command(ControlCommand::ReleaseMoves { tick }).await?;
-        // The loop carries them out at its next tick, checked anew; those begun by then are in the list of migrations.
-        Ok(Vec::new())
+        let gone = || BackendError::NotFound(format!("no plan of tick {tick} waits (any more): see /v1/plans/pending"));
+        plan.ok_or_else(gone)
     }
 
     async fn set_halted(&self, halted: bool) -> Result<(), BackendError> {
@@ -490,4 +497,9 @@ fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
 
 fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
     Figure { name, help, kind: FigureKind::Counter, samples: vec![(Vec::new(), value)] }
+}
+
+fn pending(plan: &HeldPlan) -> PendingPlan {
+    let moves = plan.moves.iter().map(|checked| checked.proposed.clone()).collect();
+    PendingPlan { tick: plan.tick, made: plan.at, moves }
 }
