@@ -16,10 +16,16 @@ fn list<T: FromStr<Err: Error + 'static>>(text: &str) -> Result<Vec<T>, Box<dyn 
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options: BTreeMap<String, String> =
-        [("windows", "0,1,2,3,4,5,6,7"), ("headroom", "1.3"), ("seeds", "1"), ("reactive", "{}"), ("predictive", "{}")]
-            .map(|(name, value)| (format!("--{name}"), value.to_owned()))
-            .into();
+    let mut options: BTreeMap<String, String> = [
+        ("windows", "0,1,2,3,4,5,6,7"),
+        ("headroom", "1.3"),
+        ("seeds", "1"),
+        ("ops", "2.4"),
+        ("reactive", "{}"),
+        ("predictive", "{}"),
+    ]
+    .map(|(name, value)| (format!("--{name}"), value.to_owned()))
+    .into();
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let known = options.get_mut(&name).ok_or_else(|| format!("no option {name}"))?;
@@ -32,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut total = [(0.0, 0); 5];
         let mut best = 0.0;
         for seed in list::<u64>(&options["--seeds"])? {
-            let spec = ScenarioSpec { headroom, seed, ..ScenarioSpec::default() };
+            let mean_ops_per_s = options["--ops"].parse()?;
+            let spec = ScenarioSpec { headroom, seed, mean_ops_per_s, ..ScenarioSpec::default() };
             let scenario = Arc::new(Scenario::new(&trace, spec)?);
             let arms = native::arms(scenario, &options["--reactive"], &options["--predictive"]);
             for k in list::<usize>(&options["--windows"])? {

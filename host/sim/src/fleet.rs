@@ -1,6 +1,7 @@
-//! A fleet in virtual time: moves take their time, loads are what the trace says, nothing fails.
+//! A fleet in virtual time: moves take their time, loads are measured by counting whole requests as nodes do, nothing fails.
 
-use crate::scenario::Scenario;
+use crate::requests::Requests;
+use crate::scenario::{Scenario, SimShard};
 use crate::timeline::{Change, Placement, Timeline};
 use isobar_model::{Action, CheckedMove, InFlight, KeyspaceId, NodeId, NodeState, OperationId, ShardId, ZoneId};
 use isobar_ports::{Fleet, NodeObservation, Observation, ShardObservation};
@@ -52,6 +53,9 @@ pub struct SimFleet {
     times: MoveTimes,
     now: usize,
     placement: Placement,
+    requests: Requests,
+    /// Load of each shard's leader and of each of its followers in the step before, load units per second.
+    loads: Vec<(f32, f32)>,
     states: Vec<NodeState>,
     pending: Vec<Pending>,
     begun: u64,
@@ -64,10 +68,12 @@ impl SimFleet {
     /// A fleet at the beginning of `step`, in the scenario's start placement.
     #[must_use]
     pub fn new(scenario: Arc<Scenario>, step: usize, times: MoveTimes) -> Self {
-        Self {
+        let mut fleet = Self {
             times,
             now: step,
             placement: scenario.start.clone(),
+            requests: Requests::new(scenario.shards.len(), f64::from(scenario.spec.read_share)),
+            loads: Vec::new(),
             states: vec![NodeState::Up; scenario.spec.nodes],
             pending: Vec::new(),
             begun: 0,
@@ -75,12 +81,29 @@ impl SimFleet {
             leader_transfers: 0,
             timeline: Timeline::new(scenario.start.clone()),
             scenario,
-        }
+        };
+        fleet.measure();
+        fleet
+    }
+
+    /// Counts the requests of the step before now.
+    fn measure(&mut self) {
+        let (scenario, requests, last) = (&self.scenario, &mut self.requests, self.now.saturating_sub(1));
+        let (step_s, weights) = (f64::from(scenario.step_ms) / 1000.0, scenario.spec.weights);
+        let load = |(i, shard): (usize, &SimShard)| {
+            let sent = requests.step(i, f64::from(shard.ops[last]) * step_s);
+            let writes = requests.writes(&sent);
+            let rate = |count: u64| (count as f64 / step_s) as f32;
+            let (reads, writes) = (rate(sent.end - sent.start - writes), rate(writes));
+            (weights.leader(reads, writes), weights.follower(writes))
+        };
+        self.loads = scenario.shards.iter().enumerate().map(load).collect();
     }
 
     /// Lets one step pass: moves that are done by its end take effect.
     pub fn advance(&mut self) {
         self.now += 1;
+        self.measure();
         let (now, placement, timeline) = (self.now, &mut self.placement, &mut self.timeline);
         self.pending.retain(|pending| {
             if pending.effective > now {
@@ -142,7 +165,7 @@ impl Fleet for SimFleet {
     type Error = SimFleetError;
 
     fn observe(&mut self) -> Result<Observation, SimFleetError> {
-        let (scenario, last) = (&self.scenario, self.now.saturating_sub(1));
+        let scenario = &self.scenario;
         let nodes = scenario.node_ids().zip(&self.states).map(|(id, &state)| NodeObservation {
             id,
             zone: ZoneId(id.0 as u32),
@@ -151,17 +174,17 @@ impl Fleet for SimFleet {
             used_bytes: SHARD_BYTES * self.placement.iter().filter(|replicas| replicas.contains(&id)).count() as u64,
             capacity_bytes: NODE_BYTES,
         });
-        let shards = scenario.shard_ids().zip(&scenario.shards).zip(&self.placement).map(|((id, shard), replicas)| {
-            ShardObservation {
+        let shards = scenario.shard_ids().zip(&self.loads).zip(&self.placement).map(
+            |((id, &(leader_load, follower_load)), replicas)| ShardObservation {
                 id,
                 keyspace: KeyspaceId(1),
                 replication_factor: scenario.spec.replication_factor as u32,
                 replicas: replicas.clone(),
                 bytes: SHARD_BYTES,
-                leader_load: shard.ops[last] * scenario.leader_cost(),
-                follower_load: shard.ops[last] * scenario.follower_cost(),
-            }
-        });
+                leader_load,
+                follower_load,
+            },
+        );
         Ok(Observation {
             now: scenario.instant(self.now),
             span_ms: u64::from(scenario.step_ms),

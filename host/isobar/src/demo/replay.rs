@@ -162,7 +162,7 @@ impl Stage {
             origin,
             first_step,
             step_wall,
-            schedule: Schedule::new(shards),
+            schedule: Schedule::new(shards, scenario.spec.read_share),
             played: 0,
         })
     }
