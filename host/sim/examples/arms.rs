@@ -1,6 +1,6 @@
 //! Prints what each arm makes of further half-days of the bundled trace, by the planner alone:
 //!
-//! `cargo run -p isobar-sim --example arms -- --windows 0,1,2 --headroom 1.3 --seeds 1,2 --predictive '{"max_moves": 8}'`
+//! `cargo run -p isobar-sim --example arms -- --windows 0,1,2 --headroom 1.3 --seeds 1,2 --forecaster swapped --predictive '{"max_moves": 8}'`
 
 #[path = "../tests/native/mod.rs"]
 mod native;
@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("headroom", "1.3"),
         ("seeds", "1"),
         ("ops", "2.4"),
+        ("forecaster", "seasonal-naive"),
         ("reactive", "{}"),
         ("predictive", "{}"),
     ]
@@ -41,7 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mean_ops_per_s = options["--ops"].parse()?;
             let spec = ScenarioSpec { headroom, seed, mean_ops_per_s, ..ScenarioSpec::default() };
             let scenario = Arc::new(Scenario::new(&trace, spec)?);
-            let arms = native::arms(scenario, &options["--reactive"], &options["--predictive"]);
+            let arms = native::arms(
+                scenario,
+                options["--forecaster"].parse()?,
+                &options["--reactive"],
+                &options["--predictive"],
+            );
             for k in list::<usize>(&options["--windows"])? {
                 let report = arms.window(k)?;
                 let row = [&report.still, &report.packed, &report.reactive, &report.predictive, &report.clairvoyant];

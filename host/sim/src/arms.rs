@@ -209,14 +209,11 @@ impl Arms {
     }
 }
 
-/// What a brain is set to for this scenario, live or simulated: a day ahead, since a placement lasts; quantiles into the upper tail,
-/// since overload happens there.
+/// What a brain is set to for this scenario, live or simulated.
 #[must_use]
 pub fn brain_config(scenario: &Scenario, times: MoveTimes) -> BrainConfig {
     BrainConfig {
         step_ms: scenario.step_ms,
-        horizon_steps: 288,
-        quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999],
         limits: PlacementLimits {
             moves_per_node: 2,
             moves_per_round: 16,

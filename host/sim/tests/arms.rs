@@ -4,13 +4,14 @@ mod native;
 
 use isobar_model::NodeId;
 use isobar_sim::{Scenario, ScenarioSpec, SimShard, Trace, overload, skill_pct};
+use native::Forecasters;
 use std::sync::Arc;
 
 /// What the demo asks of the window that it replays.
 #[test]
 fn prediction_saves_overload_with_few_moves() {
     let scenario = Arc::new(Scenario::new(&Trace::worldwide().unwrap(), ScenarioSpec::default()).unwrap());
-    let arms = native::arms(Arc::clone(&scenario), "", "");
+    let arms = native::arms(Arc::clone(&scenario), Forecasters::SeasonalNaive, "", "");
     let report = arms.window(0).unwrap();
     let [still, packed, reactive, predictive, clairvoyant] =
         [&report.still, &report.packed, &report.reactive, &report.predictive, &report.clairvoyant]
@@ -33,7 +34,7 @@ fn a_static_load_causes_no_moves() {
     let start = (0..16).map(|i| (0..3).map(|r| NodeId((i + r) % 4 + 1)).collect()).collect();
     // Each node leads four shards of 10 to 25 op/s and follows eight: 112 load units at most.
     let scenario = Arc::new(Scenario::from_parts(spec, (0..16).map(shard).collect(), 120.0, start));
-    let arms = native::arms(scenario, "", "");
+    let arms = native::arms(scenario, Forecasters::default(), "", "");
     for report in [arms.reactive(0).unwrap(), arms.predictive(0).unwrap(), arms.clairvoyant(0).unwrap()] {
         assert_eq!((report.moves(), report.overload_node_s), (0, 0.0));
     }
@@ -42,7 +43,7 @@ fn a_static_load_causes_no_moves() {
 #[test]
 fn a_policy_that_does_not_open_is_named() {
     let scenario = Arc::new(Scenario::new(&Trace::worldwide().unwrap(), ScenarioSpec::default()).unwrap());
-    let arms = native::arms(scenario, "{\"threshold\": 9}", "");
+    let arms = native::arms(scenario, Forecasters::default(), "{\"threshold\": 9}", "");
     assert!(arms.reactive(0).unwrap_err().to_string().contains("`threshold`"));
     assert!(arms.still(99).unwrap_err().to_string().contains("window 99"));
 }

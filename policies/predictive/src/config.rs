@@ -17,8 +17,9 @@ pub struct Config {
     pub patience_steps: u32,
     /// Share of the price that must be saved within those steps, 0 to 1.
     pub patience_share: f32,
-    /// How far the errors of different tenants' forecasts go together, 0 to 1.
-    pub correlation: f32,
+    /// How many times as wide as forecast the spread of loads is taken, 0 to 10: a placement chosen because its forecast is good is, for that
+    /// very reason, likely to be worse than forecast, and all shards may be off together.
+    pub caution: f32,
     /// Moves proposed in one round, 1 to 1 000; nodes being drained are not counted.
     pub max_moves: usize,
 }
@@ -27,12 +28,12 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             horizon_steps: 288,
-            transfer_price_s: 5.0,
-            move_price_s: 15.0,
-            allowance: 0.09,
+            transfer_price_s: 2.0,
+            move_price_s: 6.0,
+            allowance: 0.06,
             patience_steps: 12,
             patience_share: 0.2,
-            correlation: 0.3,
+            caution: 2.0,
             max_moves: 16,
         }
     }
@@ -53,7 +54,7 @@ impl Config {
         within("allowance", config.allowance, 0.001, 1e3)?;
         within("patience_steps", config.patience_steps as f32, 1.0, 8_064.0)?;
         within("patience_share", config.patience_share, 0.0, 1.0)?;
-        within("correlation", config.correlation, 0.0, 1.0)?;
+        within("caution", config.caution, 0.0, 10.0)?;
         within("max_moves", config.max_moves as f32, 1.0, 1_000.0)?;
         Ok(config)
     }

@@ -77,64 +77,6 @@ fn row(skew: f64) -> Vec<f32> {
     table
 }
 
-/// How the values at some quantiles make a mean, a variance and a third central moment: weights of a step function through them, and a factor
-/// that makes the variance of a normal distribution come out right although the tails beyond the outermost quantiles are not given.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Moments {
-    weights: Vec<f32>,
-    widen: f32,
-}
-
-impl Moments {
-    /// For these quantiles, ascending within 0 to 1.
-    pub(crate) fn new(quantiles: &[f32]) -> Self {
-        let edge = |i: usize| match i {
-            0 => 0.0,
-            i if i == quantiles.len() => 1.0,
-            i => 0.5 * (quantiles[i - 1] + quantiles[i]),
-        };
-        let weights: Vec<f32> = (0..quantiles.len()).map(|i| edge(i + 1) - edge(i)).collect();
-        let normal: Vec<f32> = quantiles.iter().map(|&q| quantile_of_normal(q)).collect();
-        let mean: f32 = weights.iter().zip(&normal).map(|(w, z)| w * z).sum();
-        let variance: f32 = weights.iter().zip(&normal).map(|(w, z)| w * (z - mean) * (z - mean)).sum();
-        Self { weights, widen: if variance > 1e-3 { 1.0 / variance } else { 0.0 } }
-    }
-
-    /// Mean, variance and third central moment of a load whose quantiles are `value(0)`, `value(1)`, …
-    pub(crate) fn of(&self, value: impl Fn(usize) -> f32) -> (f32, f32, f32) {
-        let weighted = || self.weights.iter().enumerate();
-        let mean: f32 = weighted().map(|(i, w)| w * value(i)).sum();
-        let (mut variance, mut third) = (0.0, 0.0);
-        for (i, w) in weighted() {
-            let off = value(i) - mean;
-            variance += w * off * off;
-            third += w * off * off * off;
-        }
-        (mean, self.widen * variance, self.widen * self.widen.sqrt() * third)
-    }
-}
-
-/// Φ⁻¹ by bisection: a handful of calls a round.
-fn quantile_of_normal(q: f32) -> f32 {
-    let q = f64::from(q).clamp(0.001, 0.999);
-    let (mut low, mut high) = (-4.0, 4.0);
-    for _ in 0..40 {
-        let middle = 0.5 * (low + high);
-        if cumulative(middle) < q { low = middle } else { high = middle }
-    }
-    (0.5 * (low + high)) as f32
-}
-
-/// Φ, by the error function's rational approximation (Abramowitz and Stegun 7.1.26; error below 1.5e-7).
-fn cumulative(z: f64) -> f64 {
-    let x = z.abs() / std::f64::consts::SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let poly =
-        t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
-    let erf = 1.0 - poly * (-x * x).exp();
-    0.5 * (1.0 + if z < 0.0 { -erf } else { erf })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,15 +96,5 @@ mod tests {
         for c in [0.5_f32, 1.0, 2.0, 4.0] {
             near(excess.over(1.0, 1.0, 2.0, c), (-c).exp());
         }
-    }
-
-    #[test]
-    fn moments_of_normal_quantiles_are_right() {
-        let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95];
-        let moments = Moments::new(&quantiles);
-        let (mean, variance, third) = moments.of(|i| 10.0 + 3.0 * quantile_of_normal(quantiles[i]));
-        assert!((mean - 10.0).abs() < 1e-3 && (variance - 9.0).abs() < 1e-2 && third.abs() < 1e-2, "{mean} {variance}");
-        let certain = Moments::new(&[0.5]);
-        assert_eq!(certain.of(|_| 7.0), (7.0, 0.0, 0.0));
     }
 }

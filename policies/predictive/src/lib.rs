@@ -10,6 +10,7 @@
 
 mod config;
 mod excess;
+mod moments;
 mod outlook;
 mod search;
 
@@ -124,7 +125,7 @@ mod tests {
     fn configurations_are_checked() {
         let refused = |config| Predictive::new(config).unwrap_err().to_string();
         assert!(refused("{\"price\": 1}").contains("price"));
-        assert!(refused("{\"correlation\": 2}").contains("`correlation`"));
+        assert!(refused("{\"caution\": 11}").contains("`caution`"));
         assert!(refused("{\"horizon_steps\": 0}").contains("`horizon_steps`"));
         assert!(refused("[").contains("configuration"));
         assert!(Predictive::new("{\"max_moves\": 3}").is_ok());

@@ -1,7 +1,8 @@
 //! What each shard and node is expected to carry, at points of the horizon.
 
 use crate::Config;
-use crate::excess::{Excess, Moments};
+use crate::excess::Excess;
+use crate::moments::Moments;
 use isobar_model::ClusterView;
 use placing_kit::{Board, Step};
 use std::collections::HashMap;
@@ -29,10 +30,9 @@ struct Spread {
 #[derive(Clone, Debug)]
 struct NodePath {
     mean: Vec<f32>,
-    /// Variance and third moment, the kins' errors being independent; and the sum of the standard deviations.
+    /// Variance and third moment, the kins' errors being independent.
     variance: Vec<f32>,
     third: Vec<f32>,
-    together: Vec<f32>,
     capacity: f32,
     /// Expected excess over capacity, load units times steps, from each point to the end.
     rest: Vec<f32>,
@@ -61,7 +61,6 @@ pub(crate) struct Saving {
 #[derive(Debug)]
 pub(crate) struct Outlook<'a> {
     excess: &'a Excess,
-    correlation: f32,
     /// First step of each point, and its length in steps.
     starts: Vec<usize>,
     lengths: Vec<f32>,
@@ -89,12 +88,11 @@ impl<'a> Outlook<'a> {
         }
         let moments = Moments::new(&view.quantiles);
         let shards: Vec<ShardPath> =
-            (0..board.shards()).map(|shard| shard_path(view, &moments, shard, &starts, &lengths)).collect();
+            (0..board.shards()).map(|shard| shard_path(view, &moments, config.caution, shard, &starts, &lengths)).collect();
         let kin = kin(view, &shards);
         let no_spread = vec![Spread::default(); starts.len()];
         let mut outlook = Self {
             excess,
-            correlation: config.correlation,
             starts,
             lengths,
             shards,
@@ -123,7 +121,6 @@ impl<'a> Outlook<'a> {
             mean: mean.collect(),
             variance: vec![0.0; self.starts.len()],
             third: vec![0.0; self.starts.len()],
-            together: vec![0.0; self.starts.len()],
             capacity: known(view.nodes.capacity[node]),
             rest: Vec::new(),
         }
@@ -164,7 +161,6 @@ impl<'a> Outlook<'a> {
             node.mean[p] += share * path.mean[p];
             node.variance[p] += new.variance() - old.variance();
             node.third[p] += new.third() - old.third();
-            node.together[p] += share * path.spread[p].deviation;
             kin[p] = new;
         }
     }
@@ -173,17 +169,15 @@ impl<'a> Outlook<'a> {
         let points = self.starts.len();
         let mut rest = vec![0.0; points + 1];
         for p in (0..points).rev() {
-            rest[p] = rest[p + 1] + self.at(node, p, 0.0, 0.0, 0.0, 0.0);
+            rest[p] = rest[p + 1] + self.at(node, p, 0.0, 0.0, 0.0);
         }
         self.nodes[node].rest = rest;
     }
 
     #[inline]
-    fn at(&self, node: usize, p: usize, mean: f32, variance: f32, third: f32, together: f32) -> f32 {
+    fn at(&self, node: usize, p: usize, mean: f32, variance: f32, third: f32) -> f32 {
         let path = &self.nodes[node];
-        let together = path.together[p] + together;
-        let apart = (path.variance[p] + variance).max(0.0);
-        let variance = apart + self.correlation * (together * together - apart).max(0.0);
+        let variance = (path.variance[p] + variance).max(0.0);
         self.lengths[p] * self.excess.over(path.mean[p] + mean, variance, path.third[p] + third, path.capacity)
     }
 
@@ -202,7 +196,7 @@ impl<'a> Outlook<'a> {
                 .map(|p| {
                     let (old, new) = (kin[p], kin[p].plus(path.spread[p], share));
                     let (variance, third) = (new.variance() - old.variance(), new.third() - old.third());
-                    self.at(shift.node, p, share * path.mean[p], variance, third, share * path.spread[p].deviation)
+                    self.at(shift.node, p, share * path.mean[p], variance, third)
                 })
                 .sum()
         };
@@ -295,7 +289,14 @@ impl Spread {
     }
 }
 
-fn shard_path(view: &ClusterView, moments: &Moments, shard: usize, starts: &[usize], lengths: &[f32]) -> ShardPath {
+fn shard_path(
+    view: &ClusterView,
+    moments: &Moments,
+    caution: f32,
+    shard: usize,
+    starts: &[usize],
+    lengths: &[f32],
+) -> ShardPath {
     let (steps, quantiles) = (view.steps as usize, view.quantiles.len());
     let first = shard * quantiles * steps;
     let (mut mean, mut spread) = (Vec::with_capacity(starts.len()), Vec::with_capacity(starts.len()));
@@ -308,7 +309,7 @@ fn shard_path(view: &ClusterView, moments: &Moments, shard: usize, starts: &[usi
             t += third / length;
         }
         mean.push(m);
-        spread.push(Spread { deviation: v.sqrt(), skewed: t.cbrt() });
+        spread.push(Spread { deviation: caution * v.sqrt(), skewed: caution * t.cbrt() });
     }
     ShardPath { mean, spread }
 }

@@ -78,13 +78,14 @@ pub struct BrainConfig {
 }
 
 impl Default for BrainConfig {
-    /// Steps of five minutes, 28 days of them; two hours ahead, the peak of the first; an hour between two moves of one shard.
+    /// Steps of five minutes, 28 days of them; an hour between two moves of one shard. The forecast reaches a day ahead, so that placement can
+    /// tell a wave from a tide; its quantiles as far into the upper tail, where overload happens, as weeks of errors can teach.
     fn default() -> Self {
         Self {
             step_ms: 300_000,
             keep_steps: 28 * 288,
-            horizon_steps: 24,
-            quantiles: vec![0.1, 0.25, 0.5, 0.75, 0.9],
+            horizon_steps: 288,
+            quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97],
             peak_steps: 12,
             limits: PlacementLimits {
                 moves_per_node: 2,

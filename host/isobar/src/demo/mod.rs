@@ -20,7 +20,7 @@ use cluster::items;
 use isobar_model::Digest;
 use isobar_ports::PolicyHost;
 use isobar_sim::{Arms, MakeForecaster, MakePlacer, Scenario, ScenarioSpec, Trace, overload};
-use replay::{Played, Stage};
+use replay::{Played, Plot, Stage};
 use report::{ArmFigures, Report};
 use serde_json::json;
 use std::path::PathBuf;
@@ -104,9 +104,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let step_wall = Duration::from_millis(args.step_wall_ms);
 
     // The reactive arm.
-    let mut stage =
-        Stage::set("reactive", args.out.join("reactive"), &scenario, 0, step_wall, Some(args.port), &host, &say)
-            .await?;
+    let plot =
+        Plot { scenario: Arc::clone(&scenario), window: 0, step_wall, out: args.out.clone(), port: args.port, host };
+    let mut stage = Stage::set(&plot, "reactive", &say).await?;
     stage.bind("forecast", "seasonal-naive", json!({})).await?;
     stage.bind("place", "reactive", json!({})).await?;
     say("replaying 12 hours, bound to `reactive`".into());
@@ -120,9 +120,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     stage.stop().await;
 
     // The predictive arm, with the forecaster swapped under load.
-    let mut stage =
-        Stage::set("predictive", args.out.join("predictive"), &scenario, 0, step_wall, Some(args.port), &host, &say)
-            .await?;
+    let mut stage = Stage::set(&plot, "predictive", &say).await?;
     stage.bind("forecast", "seasonal-naive", json!({})).await?;
     stage.bind("place", "predictive", json!({})).await?;
     say("replaying the same 12 hours, bound to `predictive`".into());

@@ -29,6 +29,19 @@ const WIDTH: usize = 64;
 /// Starting leaders are where the start placement wants them within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What all live arms have in common.
+pub(crate) struct Plot {
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) window: usize,
+    /// Wall time of one step.
+    pub(crate) step_wall: Duration,
+    /// Each arm has a folder in here.
+    pub(crate) out: PathBuf,
+    /// Of the first node's API; the others follow.
+    pub(crate) port: u16,
+    pub(crate) host: Arc<dyn PolicyHost>,
+}
+
 /// A cluster of the demo, its clients and its clock.
 pub(crate) struct Stage {
     pub(crate) cluster: Embedded,
@@ -68,17 +81,9 @@ fn shard_prefix(scenario: &Scenario, i: usize) -> String {
 impl Stage {
     /// Starts six nodes, creates and fills the keyspace, imports the history, uploads the policies. The clock stands one step before
     /// `window`.
-    pub(crate) async fn set(
-        name: &str,
-        data: PathBuf,
-        scenario: &Arc<Scenario>,
-        window: usize,
-        step_wall: Duration,
-        first_port: Option<u16>,
-        host: &Arc<dyn PolicyHost>,
-        say: &(dyn Fn(String) + Sync),
-    ) -> anyhow::Result<Self> {
-        let first_step = scenario.window(window).start;
+    pub(crate) async fn set(plot: &Plot, name: &str, say: &(dyn Fn(String) + Sync)) -> anyhow::Result<Self> {
+        let Plot { scenario, window, step_wall, .. } = plot;
+        let first_step = scenario.window(*window).start;
         let step_ms = u64::from(scenario.step_ms);
         let origin = isobar_model::InstantMs(scenario.instant(first_step).0 - step_ms);
         let clock = Arc::new(ScaledClock::new(origin, step_ms as f64 / step_wall.as_millis() as f64));
@@ -93,14 +98,14 @@ impl Stage {
         let spec = EmbeddedSpec {
             cluster: format!("demo-{name}"),
             nodes: scenario.spec.nodes,
-            data,
-            first_port,
+            data: plot.out.join(name),
+            first_port: Some(plot.port),
             capacity: scenario.capacity,
             settings,
             seed: scenario.spec.seed,
         };
         let shared_clock: Arc<dyn Clock> = clock.clone();
-        let cluster = Embedded::start(&spec, &shared_clock, host).await?;
+        let cluster = Embedded::start(&spec, &shared_clock, &plot.host).await?;
         let client = ClusterClient::new(cluster.endpoints()[0].clone())?;
         client.wait_for_nodes(spec.nodes).await?;
         say(format!("{} nodes up, {} to {}", spec.nodes, cluster.nodes[0].http, cluster.nodes[spec.nodes - 1].http));
@@ -132,7 +137,7 @@ impl Stage {
         say(format!(
             "{} keys written, {} KiB in three copies",
             filled.requests,
-            filled.requests * VALUE_BYTES as u64 >> 10
+            (filled.requests * VALUE_BYTES as u64) >> 10
         ));
         traffic.reset_counts();
 
@@ -161,7 +166,7 @@ impl Stage {
             following,
             origin,
             first_step,
-            step_wall,
+            step_wall: *step_wall,
             schedule: Schedule::new(shards, scenario.spec.read_share),
             played: 0,
         })

@@ -1,21 +1,27 @@
 //! First-party policies, compiled natively, behind the ports.
 
+use forecasting_kit::SeriesModel;
+use holt_winters::HoltWinters;
 use isobar_model::{ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
-use isobar_sim::{Arms, Scenario};
+use isobar_sim::{Arms, MakeForecaster, Scenario};
 use placing_kit::PlacementPolicy;
 use predictive::Predictive;
 use reactive::Reactive;
 use seasonal_naive::SeasonalNaive;
+use std::ops::Range;
 use std::sync::Arc;
-
-struct NativeForecaster(SeasonalNaive);
 
 fn failed(failure: impl ToString) -> PolicyFailure {
     PolicyFailure::Policy(failure.to_string())
 }
 
-impl Forecaster for NativeForecaster {
+struct NativeForecaster<M: SeriesModel>(forecasting_kit::Forecaster<M>);
+
+impl<M: SeriesModel> Forecaster for NativeForecaster<M>
+where
+    forecasting_kit::Forecaster<M>: Send,
+{
     fn observe(&mut self, batch: &LoadBatch) -> Result<(), PolicyFailure> {
         self.0.observe(batch).map_err(failed)
     }
@@ -38,6 +44,83 @@ impl Forecaster for NativeForecaster {
     }
 }
 
+/// Two forecasters that observe alike, the second one serving for a while, as when policies are swapped.
+struct Swapped {
+    first: Box<dyn Forecaster>,
+    second: Box<dyn Forecaster>,
+    /// Rounds in which the second one serves.
+    swapped: Range<usize>,
+    round: usize,
+}
+
+impl Forecaster for Swapped {
+    fn observe(&mut self, batch: &LoadBatch) -> Result<(), PolicyFailure> {
+        self.first.observe(batch)?;
+        self.second.observe(batch)
+    }
+
+    fn predict(&mut self, request: &ForecastRequest) -> Result<ForecastBatch, PolicyFailure> {
+        let serving = if self.swapped.contains(&self.round) { &mut self.second } else { &mut self.first };
+        self.round += 1;
+        serving.predict(request)
+    }
+
+    fn forget(&mut self, shards: &[ShardId]) -> Result<(), PolicyFailure> {
+        self.first.forget(shards)?;
+        self.second.forget(shards)
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        self.first.save()
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// Which forecasters an experiment runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Forecasters {
+    #[default]
+    SeasonalNaive,
+    HoltWinters,
+    /// As in the demo: the other one serves in the middle third of a window.
+    Swapped,
+}
+
+impl std::str::FromStr for Forecasters {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "seasonal-naive" => Ok(Self::SeasonalNaive),
+            "holt-winters" => Ok(Self::HoltWinters),
+            "swapped" => Ok(Self::Swapped),
+            _ => Err(format!("`{text}` is none of seasonal-naive, holt-winters, swapped")),
+        }
+    }
+}
+
+impl Forecasters {
+    fn make(self, window_steps: usize) -> MakeForecaster {
+        let naive = || -> Result<Box<dyn Forecaster>, PolicyFailure> {
+            Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))
+        };
+        let smoothed = || -> Result<Box<dyn Forecaster>, PolicyFailure> {
+            Ok(Box::new(NativeForecaster(HoltWinters::new("").map_err(failed)?)))
+        };
+        match self {
+            Self::SeasonalNaive => Arc::new(naive),
+            Self::HoltWinters => Arc::new(smoothed),
+            Self::Swapped => Arc::new(move || {
+                let swapped = window_steps / 3..2 * window_steps / 3;
+                Ok(Box::new(Swapped { first: naive()?, second: smoothed()?, swapped, round: 0 }))
+            }),
+        }
+    }
+}
+
 struct NativePlacer<P>(P);
 
 impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
@@ -54,14 +137,15 @@ impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
     }
 }
 
-/// The arms with `seasonal-naive`, `reactive` and `predictive`, configured so.
-pub(crate) fn arms(scenario: Arc<Scenario>, reactive: &str, predictive: &str) -> Arms {
+/// The arms with these forecasters, and `reactive` and `predictive` configured so.
+pub(crate) fn arms(scenario: Arc<Scenario>, forecasters: Forecasters, reactive: &str, predictive: &str) -> Arms {
     let config = |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string());
     let (reactive, predictive) = (reactive.to_owned(), predictive.to_owned());
     let clairvoyant = r#"{"transfer_price_s": 1, "move_price_s": 2, "allowance": 1000}"#;
+    let forecaster = forecasters.make(scenario.spec.window_steps);
     let arms = Arms::new(
         scenario,
-        Arc::new(|| Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))),
+        forecaster,
         Arc::new(move || Ok(Box::new(NativePlacer(Reactive::new(&reactive).map_err(config)?)))),
         Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(&predictive).map_err(config)?)))),
     );

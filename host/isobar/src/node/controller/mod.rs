@@ -144,12 +144,6 @@ impl From<Stopped> for BackendError {
     }
 }
 
-/// The forecast reaches a day ahead, so that placement can tell a wave from a tide.
-const HORIZON_STEPS: u32 = 288;
-
-/// Quantiles reach into the upper tail, since overload happens there.
-const QUANTILES: [f32; 8] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.999];
-
 fn brain_config(settings: &Settings, seed: u64, clock: &Arc<dyn Clock>) -> BrainConfig {
     let move_pace = if settings.move_steps > 0 {
         MovePace::Steps(settings.move_steps as f32)
@@ -164,8 +158,6 @@ fn brain_config(settings: &Settings, seed: u64, clock: &Arc<dyn Clock>) -> Brain
         limits: settings.limits,
         seed,
         move_pace,
-        horizon_steps: HORIZON_STEPS,
-        quantiles: QUANTILES.to_vec(),
         // Bytes of every input would be some megabytes a tick: they are kept once decisions can be replayed from them.
         recording: Recording::Digests,
         ..BrainConfig::default()
