@@ -26,6 +26,23 @@ fn prediction_saves_overload_with_few_moves() {
     assert_eq!(arms.predictive(0).unwrap(), report.predictive);
 }
 
+/// The same where each shard has a handful of requests a step, so that loads are measured coarsely, and forecasters are swapped meanwhile:
+/// what the demo does.
+#[test]
+fn a_swap_of_forecasters_brings_no_flood_of_moves() {
+    for seed in [1, 2] {
+        let spec = ScenarioSpec { mean_ops_per_s: 2.4, seed, ..ScenarioSpec::default() };
+        let scenario = Arc::new(Scenario::new(&Trace::worldwide().unwrap(), spec).unwrap());
+        let arms = native::arms(scenario, Forecasters::Swapped, "", "");
+        let (still, predictive) = (arms.still(0).unwrap(), arms.predictive(0).unwrap());
+        let all = format!("{} {} {}", still.overload_node_s, predictive.overload_node_s, predictive.moves());
+        assert!(
+            predictive.overload_node_s <= 0.7 * still.overload_node_s && predictive.moves() <= 40,
+            "seed {seed}: {all}"
+        );
+    }
+}
+
 /// Promise 7: 24 hours of a static load, near capacity on some nodes and well above it on none, cause no moves.
 #[test]
 fn a_static_load_causes_no_moves() {

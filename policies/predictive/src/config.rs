@@ -30,9 +30,9 @@ impl Default for Config {
             horizon_steps: 288,
             transfer_price_s: 2.0,
             move_price_s: 6.0,
-            allowance: 0.06,
+            allowance: 0.085,
             patience_steps: 12,
-            patience_share: 0.2,
+            patience_share: 0.4,
             caution: 2.0,
             max_moves: 16,
         }

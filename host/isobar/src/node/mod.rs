@@ -25,7 +25,7 @@ use controller::{Controller, Surroundings};
 use directory::Directory;
 use handlers::{DirectoryHandler, KvHandler, ProposeHandler, SamplesHandler};
 use isobar_api::{Api, ApiConfig, EventLog};
-use isobar_control::{ControlCommand, ControlState};
+use isobar_control::{ControlCommand, ControlState, Settings};
 use isobar_model::{Node, NodeId, ShardMap};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::transport::{AddressBook, PeerIdentity, PeerNetwork, TcpPeers};
@@ -256,7 +256,7 @@ impl RunningNode {
 }
 
 /// Forms the cluster where there is none, and makes this node known; tried until it is.
-async fn join(control: Arc<Control>, cluster: String, settings: isobar_control::Settings, node: Node) {
+async fn join(control: Arc<Control>, cluster: String, settings: Settings, node: Node) {
     loop {
         let outcome = async {
             if control.voters.first() == Some(&node.id) {
@@ -315,7 +315,22 @@ async fn publish_events(group: Arc<ControlGroup<ControlState>>, events: Arc<Even
     }
 }
 
-/// Runs a controller for as long as this node leads the control group, each time it does.
+/// Waits until the cluster is formed and has settings other than `known`; gives them. Never comes back where the node is stopped.
+async fn other_settings(group: &ControlGroup<ControlState>, known: Option<Settings>) -> Settings {
+    let mut applied = group.applied();
+    loop {
+        let settings = group.read(|state| state.cluster().map(|_| *state.settings()));
+        if let Some(settings) = settings.filter(|settings| Some(*settings) != known) {
+            return settings;
+        }
+        if applied.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Runs a controller for as long as this node leads the control group, each time it does; anew where the settings change, since a controller
+/// keeps those it began with. Before the cluster is formed there are none, and nothing to control.
 async fn lead_whenever_elected(
     here: Arc<Surroundings>,
     group: Arc<ControlGroup<ControlState>>,
@@ -329,16 +344,28 @@ async fn lead_whenever_elected(
             tokio::time::sleep(RETRY).await;
             continue;
         }
+        let settings = tokio::select! {
+            settings = other_settings(&group, None) => settings,
+            lost = leadership.wait_for(|l| !l.is_local || l.term != term) => if lost.is_err() { return } else { continue },
+        };
         let (stop, stopped) = watch::channel(false);
         match Controller::start(Arc::clone(&here), term, stopped).await {
             Ok((controller, mut tasks)) => {
                 *slot.write() = Some(controller);
-                let lost = leadership.wait_for(|l| !l.is_local || l.term != term).await.map(|_| ());
+                let stopped = tokio::select! {
+                    lost = leadership.wait_for(|l| !l.is_local || l.term != term) => {
+                        tracing::info!(term, "this node leads the control group no longer");
+                        lost.is_err()
+                    }
+                    _ = other_settings(&group, Some(settings)) => {
+                        tracing::info!(term, "the settings have changed, the control loop begins anew");
+                        false
+                    }
+                };
                 *slot.write() = None;
                 let _ = stop.send(true);
                 tasks.shutdown().await;
-                tracing::info!(term, "this node leads the control group no longer");
-                if lost.is_err() {
+                if stopped {
                     return;
                 }
             }
