@@ -13,10 +13,8 @@ pub struct Config {
     pub move_price_s: f32,
     /// Share of the shards that may move in half a day before prices have doubled; above 0, at most 1 000. They rise with its square.
     pub allowance: f32,
-    /// Steps after a move's effect within which it must begin to pay; 1 to 8 064.
+    /// Steps after a move's effect within which it must have saved its price; 1 to 8 064. What pays later can be proposed later.
     pub patience_steps: u32,
-    /// Share of the price that must be saved within those steps, 0 to 1.
-    pub patience_share: f32,
     /// How many times as wide as forecast the spread of loads is taken, 0 to 10: a placement chosen because its forecast is good is, for that
     /// very reason, likely to be worse than forecast, and all shards may be off together.
     pub caution: f32,
@@ -32,8 +30,7 @@ impl Default for Config {
             move_price_s: 6.0,
             allowance: 0.085,
             patience_steps: 12,
-            patience_share: 0.4,
-            caution: 2.0,
+            caution: 3.0,
             max_moves: 16,
         }
     }
@@ -53,7 +50,6 @@ impl Config {
         within("move_price_s", config.move_price_s, 0.0, 1e6)?;
         within("allowance", config.allowance, 0.001, 1e3)?;
         within("patience_steps", config.patience_steps as f32, 1.0, 8_064.0)?;
-        within("patience_share", config.patience_share, 0.0, 1.0)?;
         within("caution", config.caution, 0.0, 10.0)?;
         within("max_moves", config.max_moves as f32, 1.0, 1_000.0)?;
         Ok(config)

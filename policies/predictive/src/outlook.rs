@@ -8,7 +8,7 @@ use placing_kit::{Board, Step};
 use std::collections::HashMap;
 
 /// Up to the first so many steps ahead, points are so many steps apart; beyond the last, by its length: a forecast blurs with its lead.
-const POINTS: [(usize, usize); 3] = [(12, 1), (48, 3), (usize::MAX, 6)];
+const POINTS: [(usize, usize); 3] = [(48, 1), (96, 3), (usize::MAX, 6)];
 /// Neighbouring shards are kin where their forecasts' shapes differ by less than this share of the load.
 const KIN_DIFFERENCE: f32 = 0.15;
 
@@ -87,20 +87,13 @@ impl<'a> Outlook<'a> {
             at += length;
         }
         let moments = Moments::new(&view.quantiles);
-        let shards: Vec<ShardPath> =
-            (0..board.shards()).map(|shard| shard_path(view, &moments, config.caution, shard, &starts, &lengths)).collect();
+        let shards: Vec<ShardPath> = (0..board.shards())
+            .map(|shard| shard_path(view, &moments, config.caution, shard, &starts, &lengths))
+            .collect();
         let kin = kin(view, &shards);
         let no_spread = vec![Spread::default(); starts.len()];
-        let mut outlook = Self {
-            excess,
-            starts,
-            lengths,
-            shards,
-            kin,
-            nodes: Vec::new(),
-            kin_spread: HashMap::new(),
-            no_spread,
-        };
+        let mut outlook =
+            Self { excess, starts, lengths, shards, kin, nodes: Vec::new(), kin_spread: HashMap::new(), no_spread };
         outlook.nodes = (0..board.nodes()).map(|node| outlook.background(view, node)).collect();
         for shard in 0..board.shards() {
             outlook.place(board, shard);

@@ -117,13 +117,13 @@ fn best(
                 }
                 let until = outlook.point_from(delay + patience);
                 let relief = memory.saving(shifts[0], kind, || outlook.saving(shifts[0], from, until));
-                if relief.total <= least || relief.soon < config.patience_share * price {
+                if relief.total <= least || relief.soon < price {
                     continue;
                 }
                 let kind = if slot == 0 { 2 + kind } else { 4 };
                 let cost = memory.saving(shifts[1], kind, || outlook.saving(shifts[1], from, until));
                 let saving = Saving { soon: relief.soon + cost.soon, total: relief.total + cost.total };
-                if saving.total > least && saving.soon >= config.patience_share * price {
+                if saving.total > least && saving.soon >= price {
                     best = Some(Candidate { step, shifts, from, net: saving.total - price, saving });
                 }
             }

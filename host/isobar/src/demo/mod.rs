@@ -177,7 +177,17 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     report.print();
     let path = args.out.join("report.json");
     std::fs::write(&path, report.to_json()).with_context(|| format!("can't write {}", path.display()))?;
-    say(format!("report written to {}", path.display()));
+    let course = args.out.join("overload.csv");
+    let timelines = [
+        &planned.still.timeline,
+        &planned.packed.timeline,
+        &reactive.timeline,
+        &predictive.timeline,
+        &planned.clairvoyant.timeline,
+    ];
+    std::fs::write(&course, report::course(&scenario, window.start..end, timelines))
+        .with_context(|| format!("can't write {}", course.display()))?;
+    say(format!("report written to {}, overload step by step to {}", path.display(), course.display()));
 
     if args.windows > 0 {
         further_windows(&arms, &scenario, args.windows, &say).await?;

@@ -2,8 +2,9 @@
 
 use super::replay::Played;
 use anyhow::ensure;
-use isobar_sim::{ArmReport, Scenario, WindowReport, skill_pct};
+use isobar_sim::{ArmReport, Scenario, Timeline, WindowReport, overload, skill_pct};
 use serde_json::{Map, Value, json};
+use std::ops::Range;
 use std::time::Duration;
 
 /// One arm's figures.
@@ -28,6 +29,24 @@ impl ArmFigures {
     fn moves(&self) -> u64 {
         self.data_moves + self.leader_transfers
     }
+}
+
+/// Overload in node-seconds and changes of placement, step by step, of all arms in the order of the report: CSV, to be plotted.
+pub(crate) fn course(scenario: &Scenario, steps: Range<usize>, timelines: [&Timeline; 5]) -> String {
+    let mut csv = String::from("step");
+    for arm in ["static", "packed", "reactive", "predictive", "clairvoyant"] {
+        csv.push_str(&format!(",{arm}_overload_node_s,{arm}_changes"));
+    }
+    for step in steps.clone() {
+        csv.push_str(&format!("\n{}", step - steps.start));
+        for timeline in timelines {
+            let overload = overload(scenario, step..step + 1, timeline);
+            let changes = timeline.changes().iter().filter(|change| change.at_step.floor() == step as f64).count();
+            csv.push_str(&format!(",{overload:.3},{changes}"));
+        }
+    }
+    csv.push('\n');
+    csv
 }
 
 /// Everything reported.

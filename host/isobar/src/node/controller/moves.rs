@@ -14,14 +14,16 @@ const MIN_COPY_BYTES_PER_S: u64 = 64 << 10;
 impl Controller {
     /// Begins the moves that passed the plan check.
     pub(super) async fn begin(&self, state: &ControlState, accepted: &[CheckedMove]) {
-        for checked in accepted {
+        // Together: each is a commit of the control group, and moves of different shards need no order.
+        let moves = accepted.iter().map(|checked| async move {
             if let Err(error) = self.start_move(state, &checked.proposed, "policy").await {
                 self.here.publish(
                     "plan",
                     format!("an accepted move of shard {} was not begun: {error}", checked.proposed.shard),
                 );
             }
-        }
+        });
+        futures::future::join_all(moves).await;
         if !accepted.is_empty() {
             self.mover.wake();
         }

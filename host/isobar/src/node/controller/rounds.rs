@@ -10,7 +10,7 @@ use isobar_control::{BrainEvent, ControlCommand, ControlState, HistoryBlob, Roun
 use isobar_model::{CheckedMove, InstantMs, LoadBatch, Mode, NodeId, RevisionStatus, ShardId, Verdict};
 use isobar_planner::KeyspaceRule;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A node that does not give its counters within this time has missed the round.
 const SAMPLES_DEADLINE: Duration = Duration::from_secs(2);
@@ -42,7 +42,9 @@ impl Controller {
 
     /// One tick, at `now` on the control clock, `last` being the tick before.
     async fn round(&self, now: InstantMs, last: Option<InstantMs>) -> anyhow::Result<()> {
+        let began = Instant::now();
         let round = self.ask_all().await;
+        let asked = began.elapsed();
         let state = self.here.state();
         let (leaders, rates_known) = self.baseline.lock().take(&state, &round, now);
         self.report_leaders(&state, leaders).await;
@@ -57,12 +59,15 @@ impl Controller {
         let rules = rules(&state);
         let released: Vec<u64> = state.held_plans().iter().filter(|plan| plan.released).map(|plan| plan.tick).collect();
         let tick = self.brain.call(move |brain| brain.tick(&observation, &rules)).await?;
+        let decided = began.elapsed();
         self.begin(&state, &tick.accepted).await;
+        let begun = began.elapsed();
         self.keep(&state, &tick).await?;
         for tick in released {
             self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
         }
         self.tell(&tick).await;
+        tracing::debug!(tick = tick.record.tick, ?asked, ?decided, ?begun, kept = ?began.elapsed(), "a tick, from its boundary");
         Ok(())
     }
 

@@ -71,8 +71,20 @@ impl Controller {
         policy_work(move || preparation.run(host.as_ref())).await?.map_err(unfit)
     }
 
-    /// Binds a policy: the new instance is readied while the old one serves, the change is committed, then they are swapped.
+    /// Binds a policy: the new instance is readied while the old one serves, the change is committed, then they are swapped. It goes on when
+    /// the caller gives up waiting: a change that is committed is to be carried out.
     pub(crate) async fn bind(
+        self: &Arc<Self>,
+        role: Role,
+        keyspace: Option<KeyspaceId>,
+        change: BindingChange,
+    ) -> Result<Bound, BackendError> {
+        let this = Arc::clone(self);
+        let binding = tokio::spawn(async move { this.bind_now(role, keyspace, change).await });
+        binding.await.map_err(|error| BackendError::Internal(format!("the binding was broken off: {error}")))?
+    }
+
+    async fn bind_now(
         &self,
         role: Role,
         keyspace: Option<KeyspaceId>,
@@ -112,8 +124,21 @@ impl Controller {
             config: change.config,
             expected: change.expected,
         };
-        self.here.control.command(command).await?;
-        self.brain.call(move |brain| brain.activate(prepared)).await?.map_err(unfit)?;
+        // The brain may be in the middle of a tick: the change is committed while that ends.
+        let (committed, outcome) = std::sync::mpsc::channel::<()>();
+        let activated = self.brain.call(move |brain| outcome.recv().ok().map(|()| brain.activate(prepared)));
+        // Owns the sender: however it ends, the brain is let go.
+        let commit = async move {
+            self.here.control.command(command).await?;
+            // Where the brain is gone, its answer below says so.
+            let _ = committed.send(());
+            Ok::<(), BackendError>(())
+        };
+        let (commit, activated) = tokio::join!(commit, activated);
+        commit?;
+        activated?
+            .ok_or_else(|| BackendError::Internal("the binding is committed, but was not carried out".into()))?
+            .map_err(unfit)?;
         let swap_ms = began.elapsed().as_secs_f64() * 1000.0;
         let state = self.here.state();
         let binding = state.binding(role, keyspace).cloned();
@@ -165,7 +190,7 @@ impl Controller {
 
     /// Binds what was bound before.
     pub(crate) async fn roll_back(
-        &self,
+        self: &Arc<Self>,
         role: Role,
         keyspace: Option<KeyspaceId>,
         expected: Option<u64>,
