@@ -1,11 +1,13 @@
 //! A placement policy that looks ahead: it weighs the overload to be expected over the horizon, under the forecast's uncertainty, against a price
 //! for each move, and proposes what pays.
 //!
-//! - **Expected overload**: each shard's quantiles give a mean, a variance and a skewness a step; so do a node's shards together, the errors of
-//!   one tenant's shards being shared, those of different tenants nearly independent. The expected excess over capacity follows (`excess`).
+//! - **Expected overload**: each shard's quantiles give a mean, a variance and a skewness a step (`moments`); so do a node's shards together, the
+//!   errors of one tenant's shards being shared, those of different tenants independent. The expected excess over capacity follows (`excess`).
+//! - **Caution**: so reckoned, the overload of a placement chosen at random is expected as it then occurs, on a real trace within a sixth. That of a
+//!   placement *chosen for* its little overload is not: the search finds what the forecast errs in its favour. Hence spreads count as wider.
 //! - **Time**: a move counts from the step it takes effect, leader transfers sooner than moves of data; moves in flight count from when they are done.
 //! - **Restraint**: the more shards have moved in the last half-day, the dearer a further move.
-//! - **Patience**: what pays only later is proposed later, when it is known better.
+//! - **Patience**: a move must save its price soon after its effect; what pays only later is proposed later, when it is known better.
 //! - **Search**: steps that relieve nodes with expected overload, the best first, each judged as if those before it were done.
 
 mod config;
