@@ -33,13 +33,14 @@ help: ## Say what there is.
 	@echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
 
+# `--bin`, not `-p`: so the features of the whole workspace hold, and what `make test` has built serves here.
 .PHONY: demo
 demo: guest-toolchain ## The main job, on an embedded cluster and a real trace; ARGS=--keep leaves it up.
-	$(CARGO) run -p isobar -- demo $(ARGS)
+	$(CARGO) run --bin isobar -- demo $(ARGS)
 
 .PHONY: run
 run: guest-toolchain ## Start an embedded cluster and stay.
-	$(CARGO) run -p isobar -- dev $(ARGS)
+	$(CARGO) run --bin isobar -- dev $(ARGS)
 
 .PHONY: test
 test: guest-toolchain ## Every test: the policies' native cores, then the host's workspace with its real processes.
