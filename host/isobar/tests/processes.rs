@@ -280,8 +280,9 @@ async fn a_plan_waits_for_its_release_and_nothing_moves_while_halted() -> anyhow
     let cluster = Cluster::start_with(3, &["--capacity", "20"])?;
     cluster.wait_for_nodes(3).await?;
     cluster.create("notes", 4).await?;
-    let approve = cluster.http.put(cluster.url(0, "/v1/keyspaces/notes/mode")).json(&json!({"mode": "approve"}));
-    assert_eq!(cluster.send(approve).await?.0, 200);
+    let set_mode =
+        |mode: &str| cluster.http.put(cluster.url(0, "/v1/keyspaces/notes/mode")).json(&json!({ "mode": mode }));
+    assert_eq!(cluster.send(set_mode("approve")).await?.0, 200);
     let reactive = isobar_bundle::first_party().iter().find(|p| p.name == "reactive").context("reactive")?;
     let (_, uploaded) =
         cluster.send(cluster.http.post(cluster.url(0, "/v1/policies")).body(reactive.component)).await?;
@@ -326,6 +327,15 @@ async fn a_plan_waits_for_its_release_and_nothing_moves_while_halted() -> anyhow
     let tick = cluster.wait("a plan", 0, "/v1/plans/pending", waiting).await?;
     let (status, halted) = cluster.send(release(tick)).await?;
     assert_eq!(status, 409, "{halted}");
+    // Not even where the loop may do all by itself.
+    assert_eq!(cluster.send(set_mode("auto")).await?.0, 200);
+    let held = |decisions: &Value| {
+        let mut moves = decisions.as_array()?.iter().flat_map(|d| d["moves"].as_array().into_iter().flatten());
+        moves.any(|m| m["verdict"] == "held" && m["rule"] == "halted").then_some(())
+    };
+    cluster.wait("a move held back", 0, "/v1/decisions", held).await?;
+    assert_eq!(by_policy(&cluster.get(0, "/v1/migrations").await?), 0, "all automatic moves are halted");
+    assert_eq!(cluster.send(set_mode("approve")).await?.0, 200);
     assert_eq!(cluster.send(cluster.http.delete(cluster.url(1, "/v1/halt"))).await?.0, 200);
 
     // A plan is as old as its tick, and only the latest few are kept.

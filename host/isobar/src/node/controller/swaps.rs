@@ -124,7 +124,7 @@ impl Controller {
             config: change.config,
             expected: change.expected,
         };
-        // The brain may be in the middle of a tick: the change is committed while that ends.
+        // The brain may be in the middle of a tick: the change is committed while that ends. It waits no longer than a command's deadline.
         let (committed, outcome) = std::sync::mpsc::channel::<()>();
         let activated = self.brain.call(move |brain| outcome.recv().ok().map(|()| brain.activate(prepared)));
         // Owns the sender: however it ends, the brain is let go.
