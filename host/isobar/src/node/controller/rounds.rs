@@ -6,7 +6,7 @@ use crate::node::observe::Round;
 use crate::node::services::{self, NodeSamples, decode};
 use bytes::Bytes;
 use isobar_api::backend::BackendError;
-use isobar_control::{BrainEvent, ControlCommand, ControlState, HistoryBlob, RoundRules, SavedState, Tick};
+use isobar_control::{BrainEvent, ControlCommand, ControlState, HeldPlan, HistoryBlob, RoundRules, SavedState, Tick};
 use isobar_model::{CheckedMove, InstantMs, LoadBatch, Mode, NodeId, RevisionStatus, ShardId, Verdict};
 use isobar_planner::KeyspaceRule;
 use std::sync::Arc;
@@ -57,7 +57,9 @@ impl Controller {
         let state = self.here.state();
         let observation = self.baseline.lock().observation(&state, now, now.since_ms(last));
         let rules = rules(&state);
-        let released: Vec<u64> = state.held_plans().iter().filter(|plan| plan.released).map(|plan| plan.tick).collect();
+        // While all is halted they were judged in vain: an operator's release stays good until moves go on.
+        let carried_out = |plan: &&HeldPlan| plan.released && !rules.halted;
+        let released: Vec<u64> = state.held_plans().iter().filter(carried_out).map(|plan| plan.tick).collect();
         let tick = self.brain.call(move |brain| brain.tick(&observation, &rules)).await?;
         let decided = began.elapsed();
         self.begin(&state, &tick.accepted).await;
