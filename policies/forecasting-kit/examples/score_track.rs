@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let config = config.first().map_or("", String::as_str);
     match policy.as_str() {
+        "best" => run::<best::Series>(track, out, config),
         "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
         "holt-winters" => run::<holt_winters::Series>(track, out, config),
         other => Err(format!("no policy {other:?}: seasonal-naive or holt-winters").into()),
