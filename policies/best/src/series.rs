@@ -1,4 +1,5 @@
 use crate::config::Config;
+use crate::following::{Following, Foreseen};
 use crate::jury::{Court, JUDGED, Jury};
 use crate::members::{MEMBERS, Members, Question};
 use forecasting_kit::{Ask, Scratch, Seasons, SeriesModel};
@@ -12,6 +13,67 @@ pub struct Series {
     phase: u64,
     /// The step that the next value belongs to.
     next: u64,
+}
+
+impl Series {
+    /// The members' answers, averaged.
+    fn mixed(&self, ask: &Ask<'_, Self>, levels: &[f32], scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+        let Ask { first, horizon, peak_steps, .. } = *ask;
+        let peak_steps = if peaks.is_empty() { 0 } else { peak_steps };
+        let question = Question { first, horizon, levels, peak_steps };
+        let answers = self.members.answers(ask.config, ask.seasons, question, scratch);
+        let (court, weights) = (Court::new(ask.seasons.day), self.jury.weights());
+        for step in 0..horizon {
+            let weights = court.weights_at(&weights, first + step as u64);
+            for level in 0..levels.len() {
+                let at = level * horizon + step;
+                values[at] = (0..MEMBERS).map(|m| weights[m] * answers[m].values[at].max(0.0)).sum();
+            }
+        }
+        let weights = court.weights_at(&weights, first - 1 + peak_steps as u64);
+        for (level, peak) in peaks.iter_mut().enumerate() {
+            *peak = (0..MEMBERS).map(|m| weights[m] * answers[m].peaks[level].max(0.0)).sum();
+        }
+    }
+
+    /// What leaders say of the steps asked for; of several the one whose errors are least.
+    fn foreseen(&self, ask: &Ask<'_, Self>) -> Vec<Option<Foreseen>> {
+        let (seasons, own) = (ask.seasons, &self.members.naive);
+        let leaders: Vec<Following<'_>> = (ask.leaders.iter())
+            .filter_map(|(link, leader)| Following::learn(seasons, own, &leader.members.naive, *link))
+            .collect();
+        if leaders.is_empty() {
+            return Vec::new();
+        }
+        let of = |lead: u64| {
+            let said = leaders.iter().filter_map(|leader| leader.foresee(seasons, own, lead));
+            said.min_by(|a, b| a.shrink.total_cmp(&b.shrink))
+        };
+        (ask.first..ask.first + ask.horizon as u64).map(of).collect()
+    }
+
+    /// Draws a forecast towards what leaders say.
+    fn follow(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+        let foreseen = self.foreseen(ask);
+        if foreseen.iter().all(Option::is_none) {
+            return;
+        }
+        let mut medians = vec![0.0; ask.horizon];
+        self.mixed(ask, &[0.5], scratch, &mut medians, &mut []);
+        let within = ask.peak_steps.min(ask.horizon);
+        let highest = |medians: &[f32]| medians[..within].iter().copied().fold(0.0f32, f32::max);
+        let before = highest(&medians);
+        for (step, said) in foreseen.iter().enumerate() {
+            let Some(Foreseen { center, shrink, weight }) = *said else { continue };
+            for path in values.chunks_exact_mut(ask.horizon) {
+                let alone = path[step];
+                path[step] += weight * (center + shrink * (alone - medians[step]) - alone);
+            }
+            medians[step] += weight * (center - medians[step]);
+        }
+        let risen = highest(&medians) - before;
+        peaks.iter_mut().for_each(|peak| *peak += risen);
+    }
 }
 
 impl SeriesModel for Series {
@@ -54,22 +116,9 @@ impl SeriesModel for Series {
     }
 
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
-        let question =
-            Question { first: ask.first, horizon: ask.horizon, levels: ask.levels, peak_steps: ask.peak_steps };
-        let answers = self.members.answers(ask.config, ask.seasons, question, scratch);
-        let weights = self.jury.weights();
-        let court = Court::new(ask.seasons.day);
-        let weights_at = |lead: u64| court.weights_at(&weights, lead);
-        for step in 0..ask.horizon {
-            let weights = weights_at(ask.first + step as u64);
-            for level in 0..ask.levels.len() {
-                let at = level * ask.horizon + step;
-                values[at] = (0..MEMBERS).map(|m| weights[m] * answers[m].values[at].max(0.0)).sum();
-            }
-        }
-        let weights = weights_at(ask.first - 1 + ask.peak_steps as u64);
-        for (level, peak) in peaks.iter_mut().enumerate() {
-            *peak = (0..MEMBERS).map(|m| weights[m] * answers[m].peaks[level].max(0.0)).sum();
+        self.mixed(ask, ask.levels, scratch, values, peaks);
+        if !ask.leaders.is_empty() {
+            self.follow(ask, scratch, values, peaks);
         }
     }
 
