@@ -10,6 +10,7 @@ const ROLES: &[(&str, &str)] = &[
     ("predictive", "Place"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
+    ("spar", "Forecast"),
 ];
 
 fn main() {

@@ -1,6 +1,5 @@
-use crate::season::Season;
 use forecasting_kit::{
-    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, Spread, forecast_from_errors,
+    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spread, forecast_from_errors,
 };
 use serde::{Deserialize, Serialize};
 
