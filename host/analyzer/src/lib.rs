@@ -1,13 +1,16 @@
 //! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
-//! deserve attention (ranking).
+//! deserve attention (ranking). How a policy does on recorded load ([`track`]), and who answers in its place where it does badly (guard).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
+mod guard;
 mod heat_map;
 mod history;
 mod ranking;
 mod scoring;
+pub mod track;
 
+pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
