@@ -3,15 +3,24 @@
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
+mod archive;
 mod guard;
 mod heat_map;
 mod history;
+mod pyramid;
 mod ranking;
+mod resample;
 mod scoring;
 pub mod track;
 
+pub use archive::{
+    Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
+    Resolution, ShardLoad, Window,
+};
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
+pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
+pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

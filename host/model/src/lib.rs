@@ -14,6 +14,7 @@ pub mod node;
 pub mod plan;
 pub mod policy;
 pub mod shard_map;
+pub mod utilisation;
 
 pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
 pub use decision::{DecisionRecord, EvaluationRecord};
@@ -29,3 +30,4 @@ pub use node::{Node, NodeState};
 pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
 pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
 pub use shard_map::{KeyRange, Replica, Shard, ShardMap};
+pub use utilisation::{NodeMetric, ProcessUsage};
