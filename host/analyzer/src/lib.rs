@@ -7,6 +7,7 @@ mod heat_map;
 mod history;
 mod ranking;
 mod scoring;
+pub mod stream;
 
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
