@@ -12,6 +12,7 @@ mod ranking;
 mod resample;
 mod scoring;
 pub mod track;
+pub mod stream;
 
 pub use archive::{
     Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
