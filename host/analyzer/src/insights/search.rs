@@ -3,7 +3,7 @@
 use super::clusters::{Profile, clusters};
 use super::correlation::threshold;
 use super::groups::groups;
-use super::lead_lag::{Judge, MAX_LAG_STEPS};
+use super::lead_lag::{Judge, MAX_LAG_STEPS, without_echoes};
 use super::residual::Residual;
 use super::sketch::Sketch;
 use super::{DriverColumn, InsightsSpec};
@@ -273,6 +273,7 @@ impl Search {
         found.groups = groups(&self.shards, &self.pairs);
         let profiles: Vec<Profile> = self.members.iter().map(|member| member.profile.clone()).collect();
         (found.clusters, found.unclustered) = clusters(&self.shards, &profiles);
+        found.links = without_echoes(found.links);
         found.links.sort_by(|a, b| a.follower.cmp(&b.follower).then(b.gain.total_cmp(&a.gain)).then(a.leader.cmp(&b.leader)));
         found.drivers.sort_by_key(|driver| (driver.shard, driver.kind));
         found
