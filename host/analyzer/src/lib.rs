@@ -8,6 +8,7 @@ mod guard;
 mod heat_map;
 mod history;
 mod pyramid;
+mod insights;
 mod ranking;
 mod resample;
 mod scoring;
@@ -22,6 +23,9 @@ pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
+pub use insights::{
+    DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, MAX_LINKS_PER_FOLLOWER, Search, find_insights,
+};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
 pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

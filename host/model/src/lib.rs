@@ -6,6 +6,7 @@ pub mod cluster_view;
 pub mod decision;
 pub mod forecast;
 pub mod ids;
+pub mod insights;
 pub mod keyspace;
 pub mod kv;
 pub mod load;
@@ -22,6 +23,7 @@ pub use forecast::{ForecastBatch, ForecastRequest, Link};
 pub use ids::{
     Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
 };
+pub use insights::{Cluster, Driver, DriverKind, Group, Insights, Link};
 pub use keyspace::{Keyspace, Mode, Partitioning};
 pub use kv::{Consistency, KvError, KvOp, KvReply, KvRequest};
 pub use load::{LoadBatch, LoadSample, LoadWeights, Metric};
