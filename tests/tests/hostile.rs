@@ -104,7 +104,7 @@ fn request() -> ForecastRequest {
 }
 
 fn link() -> Link {
-    Link { follower: ShardId(4), leader: ShardId(9), lag_steps: 2, strength: 0.8 }
+    Link { follower: ShardId(4), leader: ShardId(9), lag_steps: 2, strength: 0.8, gain: 0.5 }
 }
 
 /// What a good guest answers: the last value of each shard.

@@ -7,13 +7,13 @@ mod archive;
 mod guard;
 mod heat_map;
 mod history;
-mod pyramid;
 mod insights;
+mod pyramid;
 mod ranking;
 mod resample;
 mod scoring;
-pub mod track;
 pub mod stream;
+pub mod track;
 
 pub use archive::{
     Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
@@ -22,10 +22,10 @@ pub use archive::{
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
-pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
 pub use insights::{
     DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, MAX_LINKS_PER_FOLLOWER, Search, find_insights,
 };
+pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
 pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

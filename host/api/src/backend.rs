@@ -4,9 +4,9 @@ use crate::events::EventLog;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, InstantMs, Keyspace, KeyspaceId,
-    LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Revision, Role, RouteVersion,
-    ShardId, ShardMap,
+    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs,
+    Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning,
+    Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use std::collections::BTreeMap;
@@ -171,6 +171,8 @@ pub struct ForecastReport {
     pub revision: Option<Digest>,
     /// Why the bound policy did not answer, where the native one did instead.
     pub fallback: Option<String>,
+    /// Who answered for each shard, in the request's order.
+    pub answerers: Vec<ForecastAnswerer>,
 }
 
 /// Load of the past and the forecast median of the future, in load units per second.

@@ -5,7 +5,7 @@ use crate::number;
 use crate::problem::Problem;
 use crate::shards;
 use axum::extract::{Query, State};
-use isobar_model::{Digest, InstantMs, ShardId};
+use isobar_model::{Digest, ForecastAnswerer, InstantMs, ShardId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -44,6 +44,10 @@ pub struct ShardForecast {
     /// One a quantile: the maximum over the first steps, where the policy gives it.
     #[schema(example = json!([31.5, 40.0]))]
     pub peaks: Vec<Option<f32>>,
+    /// Who forecast it: `policy`, the one named; `guarded`, for some horizons the native forecaster, as the policy's recent forecasts of this
+    /// shard were worse there; `unasked`, the native forecaster, since the shard is not among the hottest that a tick's fuel allows for.
+    #[schema(value_type = String, example = "policy")]
+    pub answerer: ForecastAnswerer,
 }
 
 /// A forecast.
@@ -122,6 +126,7 @@ pub(crate) async fn show(
         shard,
         paths: (0..quantiles).map(|q| known(batch.path(request, row, q))).collect(),
         peaks: batch.peaks.get(row * quantiles..(row + 1) * quantiles).map(known).unwrap_or_default(),
+        answerer: report.answerers.get(row).copied().unwrap_or_default(),
     });
     let shards = shards.collect();
     Ok(axum::Json(ForecastInfo {

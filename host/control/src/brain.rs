@@ -21,7 +21,7 @@ pub use slot::{Bound, SlotStatus};
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
-use isobar_analyzer::{BadBatch, History, HistorySpec, Scorer, ScorerSpec, TickLoad};
+use isobar_analyzer::{BadBatch, Guards, History, HistorySpec, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
     CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
     PlacementLimits, Role, ShardId, Verdict,
@@ -64,7 +64,11 @@ pub struct Brain {
     builtin_placer: Box<dyn Placer>,
     score: Scorer,
     builtin_score: Scorer,
+    /// Who answers for which shard and horizon, the bound forecaster or the native one; none: always the bound one.
+    guards: Option<Guards>,
     outscored: bool,
+    /// What a forecast of one shard took of the bound forecaster last; 0: not known.
+    fuel_per_row: u64,
     forecasts: Forecasts,
     builtin_forecasts: Forecasts,
     /// The forecast in force does not speak of now any more, or is not by the policy in force.
@@ -103,7 +107,9 @@ impl Brain {
             builtin_placer: host.builtin_placer(),
             score: scorer.clone(),
             builtin_score: scorer,
+            guards: config.guard.clone().map(Guards::new),
             outscored: false,
+            fuel_per_row: 0,
             forecasts: Forecasts::none(),
             builtin_forecasts: Forecasts::none(),
             stale: true,
@@ -171,6 +177,9 @@ impl Brain {
     pub fn forget(&mut self, shards: &[ShardId]) {
         self.history.forget(shards);
         self.shares.forget(shards);
+        if let Some(guards) = &mut self.guards {
+            guards.retain(|shard| !shards.contains(&shard));
+        }
         self.last_moved.retain(|shard, _| !shards.contains(shard));
         for slot in [&mut self.forecaster, &mut self.builtin_forecaster] {
             let forgotten = slot.instance.as_mut().map(|instance| instance.forget(shards));
@@ -259,7 +268,9 @@ impl Brain {
         };
         if role == Role::Forecast {
             self.score = new_scorer(&self.config);
+            self.guards = self.config.guard.clone().map(Guards::new);
             self.outscored = false;
+            self.fuel_per_row = 0;
             self.stale = true;
         }
         tracing::info!(
@@ -375,6 +386,9 @@ impl Brain {
         for step in first..first + u64::from(closed.steps) {
             self.score.occurred(step, |shard| self.history.value(shard, step));
             self.builtin_score.occurred(step, |shard| self.history.value(shard, step));
+            if let Some(guards) = &mut self.guards {
+                guards.occurred(step, |shard| self.history.value(shard, step));
+            }
         }
         Some(closed)
     }

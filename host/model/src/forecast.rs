@@ -19,6 +19,19 @@ pub struct ForecastRequest {
     pub peak_steps: u32,
 }
 
+/// Who forecast a shard, where a policy is bound and answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForecastAnswerer {
+    /// The policy.
+    #[default]
+    Policy,
+    /// For some horizons the native forecaster, as the policy's recent forecasts of this shard were worse there.
+    Guarded,
+    /// The native forecaster: the shard is not among the hottest that a tick's fuel allows to ask the policy about.
+    Unasked,
+}
+
 /// What a forecaster answers, in the metric's unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ForecastBatch {
@@ -29,6 +42,31 @@ pub struct ForecastBatch {
 }
 
 impl ForecastBatch {
+    /// The answer for some rows of `request`, as if only they had been asked for.
+    #[must_use]
+    pub fn of_rows(&self, request: &ForecastRequest, rows: &[usize]) -> Self {
+        let quantiles = request.quantiles.len();
+        let pick = |values: &[f32], width: usize| -> Vec<f32> {
+            rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
+        };
+        let peaks = if self.peaks.is_empty() { Vec::new() } else { pick(&self.peaks, quantiles) };
+        Self { values: pick(&self.values, quantiles * request.horizon as usize), peaks }
+    }
+
+    /// Puts another answer, which is of these rows only, in their place.
+    pub fn put_rows(&mut self, request: &ForecastRequest, rows: &[usize], of_rows: &Self) {
+        let quantiles = request.quantiles.len();
+        let put = |values: &mut [f32], others: &[f32], width: usize| {
+            for (row, other) in rows.iter().zip(others.chunks_exact(width.max(1))) {
+                values[row * width..(row + 1) * width].copy_from_slice(other);
+            }
+        };
+        put(&mut self.values, &of_rows.values, quantiles * request.horizon as usize);
+        if !self.peaks.is_empty() {
+            put(&mut self.peaks, &of_rows.peaks, quantiles);
+        }
+    }
+
     /// The path of quantile number `q` of row `row`, one value a step.
     #[must_use]
     pub fn path(&self, request: &ForecastRequest, row: usize, q: usize) -> &[f32] {
@@ -36,20 +74,4 @@ impl ForecastBatch {
         let at = (row * request.quantiles.len() + q) * horizon;
         &self.values[at..at + horizon]
     }
-}
-
-/// The most links that one follower may have: more leaders than these add next to nothing.
-pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
-
-/// What `leader` does, `follower` does some steps later.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    /// The later one.
-    pub follower: ShardId,
-    /// The earlier one.
-    pub leader: ShardId,
-    /// By how many steps, at least 1.
-    pub lag_steps: u32,
-    /// Correlation of what is left of both loads when their daily pattern is taken away, -1 to 1.
-    pub strength: f32,
 }

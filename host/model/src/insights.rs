@@ -3,6 +3,9 @@
 use crate::ids::{InstantMs, ShardId};
 use serde::{Deserialize, Serialize};
 
+/// The most links that one follower may have: more leaders than these add next to nothing.
+pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
+
 /// One shard's load follows another's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
@@ -10,7 +13,7 @@ pub struct Link {
     pub follower: ShardId,
     /// Who leads.
     pub leader: ShardId,
-    /// By how many steps, 1 to 24.
+    /// By how many steps, at least 1.
     pub lag_steps: u32,
     /// Correlation of the follower's surprises with the leader's at that lag, −1 to 1; negative: the one falls when the other rises.
     pub strength: f32,

@@ -19,7 +19,7 @@ pub mod utilisation;
 
 pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
 pub use decision::{DecisionRecord, EvaluationRecord};
-pub use forecast::{ForecastBatch, ForecastRequest, Link};
+pub use forecast::{ForecastAnswerer, ForecastBatch, ForecastRequest};
 pub use ids::{
     Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
 };

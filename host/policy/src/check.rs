@@ -5,8 +5,8 @@
 
 use crate::limits::{MAX_CELLS, MAX_MOVES, MAX_NOTES, MAX_SAVED_BYTES, MAX_SCHEMA_BYTES, MAX_TEXT_BYTES};
 use crate::sandbox::{cut, one_line};
-use isobar_model::forecast::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::ids::MAX_ID;
+use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::policy::MAX_CONFIG_BYTES;
 use isobar_model::{
     Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Move, NodeId, Plan, ShardId,
@@ -98,8 +98,8 @@ pub(crate) fn links(links: &[Link]) -> Verdict<()> {
     if links.iter().any(|link| link.lag_steps == 0 || link.follower == link.leader) {
         return refused("a shard that follows itself, or one it is not behind");
     }
-    if links.iter().any(|link| !(-1.0..=1.0).contains(&link.strength)) {
-        return refused("the strength of a link is not within -1 to 1");
+    if links.iter().any(|link| !(-1.0..=1.0).contains(&link.strength) || !(0.0..=1.0).contains(&link.gain)) {
+        return refused("the strength of a link is not within -1 to 1, or its gain not within 0 to 1");
     }
     let mut followers: Vec<ShardId> = links.iter().map(|link| link.follower).collect();
     followers.sort_unstable();

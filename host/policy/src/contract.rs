@@ -148,6 +148,7 @@ impl Links {
             leader: link.leader.0,
             lag: link.lag_steps,
             strength: link.strength,
+            gain: link.gain,
         };
         Self(metric(of), links.iter().map(link).collect())
     }

@@ -85,7 +85,7 @@ fn loss(rows: &[Vec<f32>; 2], link: Option<Link>) -> f32 {
 }
 
 fn link(strength: f32) -> Link {
-    Link { follower: FOLLOWER, leader: LEADER, lag_steps: LAG as u32, strength }
+    Link { follower: FOLLOWER, leader: LEADER, lag_steps: LAG as u32, strength, gain: strength * strength }
 }
 
 #[test]

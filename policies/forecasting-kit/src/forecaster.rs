@@ -2,7 +2,7 @@ use crate::envelope::{seal, unseal};
 use crate::error_quantiles::Scratch;
 use crate::failure::Failure;
 use crate::series_model::{Ask, Seasons, SeriesModel};
-use isobar_model::forecast::MAX_LINKS_PER_FOLLOWER;
+use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::ids::MAX_ID;
 use isobar_model::{ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, ShardId};
 use serde::{Deserialize, Serialize};
@@ -179,7 +179,7 @@ impl<M: SeriesModel> Forecaster<M> {
     pub fn relate(&mut self, metric: Metric, links: &[Link]) -> Result<(), Failure> {
         let sound = |link: &Link| link.lag_steps > 0 && link.leader != link.follower && link.strength.is_finite();
         if let Some(link) = links.iter().find(|link| !sound(link)) {
-            let Link { follower, leader, lag_steps, strength } = link;
+            let Link { follower, leader, lag_steps, strength, .. } = link;
             return Err(Failure::Other(format!(
                 "no link: shard {follower} after {leader} by {lag_steps} steps, with strength {strength}"
             )));

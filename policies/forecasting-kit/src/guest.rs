@@ -83,6 +83,7 @@ impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
             leader: ShardId(link.leader),
             lag_steps: link.lag,
             strength: link.strength,
+            gain: link.gain,
         };
         let links: Vec<Link> = links.into_iter().map(link).collect();
         with(|policy: &mut Forecaster<M>| policy.relate(metric.into(), &links))

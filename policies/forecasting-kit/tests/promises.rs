@@ -257,7 +257,7 @@ for_each_policy! {
             let mut policy = policy::<M>();
             policy.observe(&batch(0, &rows)).unwrap();
             let links: Vec<Link> = links.into_iter().map(|(follower, leader, lag_steps, strength)| {
-                Link { follower: ShardId(follower), leader: ShardId(leader), lag_steps, strength }
+                Link { follower: ShardId(follower), leader: ShardId(leader), lag_steps, strength, gain: 0.5 }
             }).collect();
             let impossible = links.iter().any(|link| link.lag_steps == 0 || link.leader == link.follower);
             prop_assert_eq!(policy.relate(Metric::Load, &links).is_err(), impossible);

@@ -405,6 +405,7 @@ impl Backend for FakeBackend {
             policy: "builtin".into(),
             revision: None,
             fallback: Some("the policy trapped".into()),
+            answerers: Vec::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! How a brain is set.
 
+use isobar_analyzer::GuardSpec;
 use isobar_model::PlacementLimits;
 use isobar_planner::CheckSettings;
 
@@ -69,23 +70,28 @@ pub struct BrainConfig {
     pub save_every_steps: u32,
     /// Horizons at which forecasts are scored, in steps ahead.
     pub score_horizons: Vec<u32>,
-    /// The bound forecaster yields to the native one while its error is so many times that one's; none: never.
-    pub outscored_ratio: Option<f64>,
-    /// Steps scored before that is judged.
-    pub outscored_after_steps: u64,
+    /// When the bound forecaster yields to the native one, shard by shard and horizon by horizon; none: never.
+    pub guard: Option<GuardSpec>,
+    /// Fuel that the bound forecaster may use for one tick's forecasts. Where all shards take more, the hottest get it and the native
+    /// forecaster answers for the others. Fuel, not time, so that the same tick forecasts the same shards wherever it is replayed.
+    pub forecast_fuel: u64,
     /// What is kept of each evaluation.
     pub recording: Recording,
 }
 
+/// Quantiles forecast by default.
+const QUANTILES: [f32; 6] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.97];
+
 impl Default for BrainConfig {
     /// Steps of five minutes, 28 days of them; an hour between two moves of one shard. The forecast reaches a day ahead, so that placement can
-    /// tell a wave from a tide; its quantiles as far into the upper tail, where overload happens, as weeks of errors can teach.
+    /// tell a wave from a tide; its quantiles as far into the upper tail, where overload happens, as weeks of errors can teach. Forecasts may use
+    /// 4 G of fuel: some 2 s of one core, a fifth of a tick.
     fn default() -> Self {
         Self {
             step_ms: 300_000,
             keep_steps: 28 * 288,
             horizon_steps: 288,
-            quantiles: vec![0.05, 0.25, 0.5, 0.75, 0.9, 0.97],
+            quantiles: QUANTILES.to_vec(),
             peak_steps: 12,
             limits: PlacementLimits {
                 moves_per_node: 2,
@@ -101,8 +107,8 @@ impl Default for BrainConfig {
             follower_share: 1.0 / 6.0,
             save_every_steps: 12,
             score_horizons: vec![1, 6, 12, 24],
-            outscored_ratio: Some(1.5),
-            outscored_after_steps: 144,
+            guard: Some(GuardSpec::daily(QUANTILES.to_vec(), 288, 288)),
+            forecast_fuel: 4_000_000_000,
             recording: Recording::Blobs,
         }
     }

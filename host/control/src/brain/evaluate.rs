@@ -3,17 +3,18 @@
 use super::slot::Saved;
 use super::{Bound, Brain, BrainEvent, Forecasts};
 use crate::decision::{Blobs, ForecastInput, Reopened, evaluation};
-use isobar_analyzer::History;
+use isobar_analyzer::{Answerer, BandStanding, History};
 use isobar_model::{
-    ClusterView, Digest, EvaluationRecord, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan, Role, ShardId,
+    ClusterView, Digest, EvaluationRecord, ForecastAnswerer, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan,
+    Role, ShardId,
 };
 use isobar_ports::{Forecaster, PolicyFailure, Usage};
+use std::collections::{HashMap, HashSet};
 
 /// Rows of one batch of stored history. The contract allows 256; 100 keep a guest's memory flat, as measured.
 pub(super) const OBSERVED_ROWS: usize = 100;
-/// The error (WAPE) must be larger than the native one's by so much, too: on a load that hardly changes both are next to nothing, and
-/// their ratio says little.
-const LEAST_OUTSCORED: f64 = 0.02;
+/// Shards a forecaster is asked about before it is known what one costs: the heaviest policies take some 20 M of fuel a shard.
+const FIRST_ASKED: usize = 200;
 /// Up to so many steps are shown in one batch, as every tick's are.
 const STEPS_AT_ONCE: u64 = 12;
 
@@ -60,7 +61,8 @@ impl Brain {
         }
     }
 
-    /// Forecasts all shards with history, by the bound forecaster and by the native one; puts the better founded in force.
+    /// Forecasts all shards with history by the native forecaster, and by the bound one those it may be asked about; of both the better founded
+    /// is put in force, shard by shard.
     pub(super) fn forecast_all(&mut self, blobs: &mut Blobs, events: &mut Vec<BrainEvent>) -> EvaluationRecord {
         let known: Vec<ShardId> = self.history.shards().filter(|&shard| self.history.knows(shard)).collect();
         let request = self.request(known);
@@ -74,28 +76,33 @@ impl Brain {
         self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), native.batch.clone());
 
         let asked = self.forecaster.to_ask().cloned();
+        let rows = self.rows_to_ask(&request, &native.batch);
         let answer = match &asked {
-            Some(bound) if !request.shards.is_empty() => Some(self.ask_bound(bound, &request)),
+            Some(bound) if !rows.is_empty() => Some(self.ask_bound(bound, &self.of_rows(&request, &rows))),
             Some(_) | None => None,
         };
-        let (made, by) = match answer {
+        let (made, by, whole) = match answer {
             Some(Ok(made)) => {
                 self.forecaster.answered(events);
-                self.score.expect(end, &request.shards, steps, &made.batch.values);
-                self.judge_score(events);
+                self.fuel_per_row = made.usage.fuel / rows.len().max(1) as u64;
+                self.score.expect(end, &made.input.request.shards, steps, &made.batch.values);
+                let whole = self.guarded(end, &request, &rows, &made, &native.batch, events);
                 self.save_now_and_then(events);
-                if self.outscored { (native, None) } else { (made, asked) }
+                (made, asked, whole)
             }
             Some(Err(failure)) => {
                 self.forecaster.failed(&failure, events);
                 // Its next instance is asked at the next tick, not only when a step closes.
                 self.stale = self.forecaster.instance.is_none() && self.forecaster.to_ask().is_some();
-                (native, None)
+                let whole = (native.batch.clone(), HashMap::new());
+                (native, None, whole)
             }
-            None => (native, None),
+            None => {
+                let whole = (native.batch.clone(), HashMap::new());
+                (native, None, whole)
+            }
         };
         let fallback = self.forecaster.bound.as_ref().and(self.forecaster.fallback.clone());
-        let fallback = if by.is_some() { None } else { fallback };
         let record = evaluation(
             Role::Forecast,
             by.as_ref(),
@@ -104,8 +111,73 @@ impl Brain {
             made.usage,
             fallback.clone(),
         );
-        self.forecasts = Forecasts::new(by, fallback, start, request, made.batch);
+        let (batch, others) = whole;
+        self.forecasts = Forecasts::new(by, fallback, start, request, batch).with_others(others);
         record
+    }
+
+    /// The rows of a request that the bound forecaster is asked about: all, or the hottest that the tick's fuel allows for, by what the native
+    /// forecaster fears of them. Ascending.
+    fn rows_to_ask(&self, request: &ForecastRequest, native: &ForecastBatch) -> Vec<usize> {
+        let rows = request.shards.len();
+        let allowed = match self.fuel_per_row {
+            // Never asked yet, or burning none.
+            0 => FIRST_ASKED,
+            fuel => usize::try_from(self.config.forecast_fuel / fuel).unwrap_or(usize::MAX).max(1),
+        };
+        if rows <= allowed {
+            return (0..rows).collect();
+        }
+        let width = request.quantiles.len() * request.horizon as usize;
+        let feared = |row: &usize| {
+            let paths = native.values.get(row * width..(row + 1) * width).unwrap_or_default();
+            paths.iter().copied().fold(0.0f32, f32::max)
+        };
+        let mut hottest: Vec<(f32, usize)> = (0..rows).map(|row| (feared(&row), row)).collect();
+        hottest.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
+        let mut asked: Vec<usize> = hottest.into_iter().take(allowed).map(|(_, row)| row).collect();
+        asked.sort_unstable();
+        asked
+    }
+
+    fn of_rows(&self, request: &ForecastRequest, rows: &[usize]) -> ForecastRequest {
+        self.request(rows.iter().filter_map(|row| request.shards.get(*row).copied()).collect())
+    }
+
+    /// The native forecast of all shards with the policy's in its place where the policy was asked and its guard lets it answer; and who
+    /// answered for the rest.
+    fn guarded(
+        &mut self,
+        end: u64,
+        request: &ForecastRequest,
+        rows: &[usize],
+        made: &Made,
+        native: &ForecastBatch,
+        events: &mut Vec<BrainEvent>,
+    ) -> (ForecastBatch, HashMap<ShardId, ForecastAnswerer>) {
+        let asked = &made.input.request;
+        let gate = native.of_rows(request, rows);
+        let mut others = HashMap::new();
+        let answer = match &mut self.guards {
+            Some(guards) => {
+                guards.expect(end, asked, &made.batch, &gate);
+                let yields = |band: &BandStanding| band.answerer == Answerer::Gate;
+                for &shard in &asked.shards {
+                    if guards.standing(shard).iter().any(yields) {
+                        others.insert(shard, ForecastAnswerer::Guarded);
+                    }
+                }
+                guards.answer(asked, &made.batch, &gate)
+            }
+            None => made.batch.clone(),
+        };
+        self.note_outscored(asked, events);
+        let mut whole = native.clone();
+        whole.put_rows(request, rows, &answer);
+        let asked: HashSet<ShardId> = asked.shards.iter().copied().collect();
+        let unasked = request.shards.iter().filter(|shard| !asked.contains(shard));
+        others.extend(unasked.map(|shard| (*shard, ForecastAnswerer::Unasked)));
+        (whole, others)
     }
 
     /// Asks for a plan: of the bound placer, or where it fails of the native one.
@@ -283,26 +355,24 @@ impl Brain {
         self.placer.saved_as(answer, self.history.end(), events);
     }
 
-    /// The bound forecaster yields while the native one is that much better; it is asked on, so that it can come back.
-    fn judge_score(&mut self, events: &mut Vec<BrainEvent>) {
-        let (ours, native) = (self.score.score(), self.builtin_score.score());
-        let enough = ours.steps() >= self.config.outscored_after_steps;
-        let (Some(ratio), Some(wape), Some(builtin_wape), true) =
-            (self.config.outscored_ratio, ours.wape(), native.wape(), enough)
-        else {
-            self.outscored = false;
-            return;
-        };
-        let worse = wape > ratio * builtin_wape && wape > builtin_wape + LEAST_OUTSCORED;
-        if worse {
+    /// Says once when the native forecaster answers for most of what was judged.
+    fn note_outscored(&mut self, asked: &ForecastRequest, events: &mut Vec<BrainEvent>) {
+        let Some(guards) = &self.guards else { return };
+        let least = guards.spec().least_evidence;
+        let judged = asked.shards.iter().flat_map(|shard| guards.standing(*shard)).filter(|b| b.evidence >= least);
+        let (judged, yielded) = judged.fold((0usize, 0usize), |(judged, yielded), band| {
+            (judged + 1, yielded + usize::from(band.answerer == Answerer::Gate))
+        });
+        let outscored = 2 * yielded > judged;
+        if outscored {
             self.forecaster.fallback =
-                Some(format!("outscored by the native forecaster: WAPE {wape:.3} against {builtin_wape:.3}"));
+                Some(format!("outscored by the native forecaster on {yielded} of {judged} shards and horizons"));
         }
-        if let (true, false, Some(bound)) = (worse, self.outscored, &self.forecaster.bound) {
+        if let (true, false, Some(bound)) = (outscored, self.outscored, &self.forecaster.bound) {
             let (role, policy, revision) = (Role::Forecast, bound.name.clone(), bound.digest);
-            events.push(BrainEvent::PolicyOutscored { role, policy, revision, wape, builtin_wape });
+            events.push(BrainEvent::PolicyOutscored { role, policy, revision, judged, yielded });
         }
-        self.outscored = worse;
+        self.outscored = outscored;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::slot::Bound;
 use crate::decision::BUILTIN;
-use isobar_model::{Digest, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
+use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -15,6 +15,8 @@ pub struct ShardForecast {
     pub paths: Vec<Vec<f32>>,
     /// Quantiles of the maximum over the first steps; empty where none were made.
     pub peaks: Vec<f32>,
+    /// Who made it.
+    pub answerer: ForecastAnswerer,
 }
 
 /// A forecast, and who made it.
@@ -47,6 +49,8 @@ pub(super) struct Forecasts {
     pub(super) request: ForecastRequest,
     batch: ForecastBatch,
     rows: HashMap<ShardId, usize>,
+    /// Shards whose forecast is not, or not all, of who the whole is by.
+    others: HashMap<ShardId, ForecastAnswerer>,
 }
 
 impl Forecasts {
@@ -64,7 +68,13 @@ impl Forecasts {
         batch: ForecastBatch,
     ) -> Self {
         let rows = request.shards.iter().copied().zip(0..).collect();
-        Self { by, fallback, start, request, batch, rows }
+        Self { by, fallback, start, request, batch, rows, others: HashMap::new() }
+    }
+
+    /// Says which shards were forecast by another.
+    pub(super) fn with_others(mut self, others: HashMap<ShardId, ForecastAnswerer>) -> Self {
+        self.others = others;
+        self
     }
 
     /// All of a shard's paths, `[q * horizon + step]`.
@@ -94,7 +104,8 @@ impl Forecasts {
             let (row, paths) = (*self.rows.get(&shard)?, self.paths(shard)?);
             let peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles).unwrap_or_default().to_vec();
             let paths = paths.chunks(horizon.max(1)).map(<[f32]>::to_vec).collect();
-            Some(ShardForecast { shard, paths, peaks })
+            let answerer = self.others.get(&shard).copied().unwrap_or_default();
+            Some(ShardForecast { shard, paths, peaks, answerer })
         };
         ForecastAnswer {
             policy: self.by.as_ref().map_or(BUILTIN, |bound| &bound.name).to_owned(),

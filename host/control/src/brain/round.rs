@@ -55,7 +55,7 @@ pub enum BrainEvent {
         /// Why.
         reason: String,
     },
-    /// The native forecaster was so much better that it answers, for as long as it is.
+    /// The native forecaster was better for most shards and horizons, and answers there for as long as it is.
     PolicyOutscored {
         /// The role.
         role: Role,
@@ -63,10 +63,10 @@ pub enum BrainEvent {
         policy: String,
         /// Its revision.
         revision: Digest,
-        /// Its error (WAPE).
-        wape: f64,
-        /// The native one's.
-        builtin_wape: f64,
+        /// Shards and horizons judged so far.
+        judged: usize,
+        /// Those among them where the native one answers.
+        yielded: usize,
     },
 }
 

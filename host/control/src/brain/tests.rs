@@ -6,8 +6,8 @@ mod swaps;
 
 use super::*;
 use fakes::{FakeHost, Script};
-use isobar_analyzer::HeatMapSpec;
-use isobar_model::{Action, InFlight, KeyspaceId, NodeId, PlacementLimits, Rule, ZoneId};
+use isobar_analyzer::{GuardSpec, HeatMapSpec};
+use isobar_model::{Action, ForecastAnswerer, InFlight, KeyspaceId, NodeId, PlacementLimits, Rule, ZoneId};
 use isobar_planner::KeyspaceRule;
 use isobar_ports::NodeObservation;
 
@@ -20,7 +20,7 @@ fn config() -> BrainConfig {
         quantiles: vec![0.1, 0.5, 0.9],
         peak_steps: 2,
         score_horizons: vec![1, 2],
-        outscored_after_steps: 4,
+        guard: Some(GuardSpec { every_steps: 1, least_evidence: 8.0, ..GuardSpec::daily(vec![0.1, 0.5, 0.9], 12, 4) }),
         save_every_steps: 3,
         limits: PlacementLimits { leader_steps: 0.0, ..BrainConfig::default().limits },
         ..BrainConfig::default()

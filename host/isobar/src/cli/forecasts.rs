@@ -4,7 +4,7 @@ use super::output::{Output, Table, instant, load, or_dash};
 use crate::client::Client;
 use clap::Args;
 use isobar_api::{ForecastQuery, RankingQuery};
-use isobar_model::ShardId;
+use isobar_model::{ForecastAnswerer, ShardId};
 
 /// What to forecast.
 #[derive(Args, Clone, Debug)]
@@ -28,6 +28,19 @@ impl Forecast {
             writeln!(out, "from {}, steps of {steps} min, by {}", instant(forecast.start), forecast.policy)?;
             if let Some(why) = &forecast.fallback {
                 writeln!(out, "the bound policy did not answer: {why}")?;
+            }
+            let count = |by| forecast.shards.iter().filter(|shard| shard.answerer == by).count();
+            for (by, why) in [
+                (ForecastAnswerer::Guarded, "its recent forecasts of them were worse"),
+                (ForecastAnswerer::Unasked, "the tick's fuel allows for the hottest shards only"),
+            ] {
+                match count(by) {
+                    0 => {}
+                    shards => writeln!(
+                        out,
+                        "{shards} shards forecast by the built-in policy, for some horizons or all: {why}"
+                    )?,
+                }
             }
             let mut table = Table::new(&["shard", "quantile", "load a step", "peak"]);
             for shard in &forecast.shards {

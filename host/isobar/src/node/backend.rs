@@ -313,6 +313,7 @@ impl Backend for NodeBackend {
             policy: answer.policy,
             revision: answer.revision,
             fallback: answer.fallback,
+            answerers: answer.shards.iter().map(|shard| shard.answerer).collect(),
         })
     }
 

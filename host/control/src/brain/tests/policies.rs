@@ -108,11 +108,32 @@ fn a_forecaster_much_worse_than_the_native_one_yields_to_it() {
     let mut brain = bound(&host, Role::Forecast);
     let swing = |step: u64| observed(step, &[(&[1, 2, 3], 20.0 + (step % 2) as f32)]);
     let ticks: Vec<Tick> = (1..=12).map(|step| brain.tick(&swing(step), &rules(Mode::Auto))).collect();
-    let by: Vec<String> = ticks.iter().map(|tick| answered_by(tick, Role::Forecast).0).collect();
-    assert_eq!((by[3].as_str(), by[11].as_str()), ("echo", "builtin"));
+    assert_eq!(answered_by(&ticks[1], Role::Forecast), ("echo".into(), None));
     let outscored = |tick: &Tick| tick.events.iter().any(|e| matches!(e, BrainEvent::PolicyOutscored { .. }));
     assert_eq!(ticks.iter().filter(|tick| outscored(tick)).count(), 1);
     assert!(answered_by(&ticks[11], Role::Forecast).1.unwrap().contains("outscored"));
+    let forecast = brain.forecast_of_all();
+    let shard = &forecast.shards[0];
+    assert_eq!(shard.answerer, ForecastAnswerer::Guarded);
+    assert!(shard.paths[1].iter().all(|median| *median < 30.0), "the native forecaster's: {:?}", shard.paths);
     let (ours, native) = brain.score();
     assert!(ours.wape().unwrap() > 1.5 * native.wape().unwrap());
+}
+
+#[test]
+fn where_fuel_is_short_the_hottest_shards_are_asked_about_and_the_others_forecast_natively() {
+    let host = FakeHost::new(Script::default());
+    // One forecast of the fake burns more than that, however many shards it is of.
+    let config = BrainConfig { forecast_fuel: 2, ..config() };
+    let mut brain = Brain::new(config, Arc::clone(&host) as Arc<dyn PolicyHost>);
+    let prepared = brain.prepare(Role::Forecast, Some(FakeHost::revision("echo", 1)), "{}").unwrap();
+    brain.activate(prepared).unwrap();
+    let nodes: &[u64] = &[1, 2, 3];
+    for step in 1..=4 {
+        brain.tick(&observed(step, &[(nodes, 10.0), (nodes, 30.0), (nodes, 20.0)]), &rules(Mode::Auto));
+    }
+    let forecast = brain.forecast_of_all();
+    let by: Vec<ForecastAnswerer> = forecast.shards.iter().map(|shard| shard.answerer).collect();
+    assert_eq!(by, [ForecastAnswerer::Unasked, ForecastAnswerer::Policy, ForecastAnswerer::Unasked]);
+    assert!(forecast.shards.iter().all(|shard| shard.paths[1][0] > 5.0));
 }

@@ -201,8 +201,8 @@ impl Controller {
                     }
                     format!("policy {policy} is quarantined, the built-in one serves until another is bound: {reason}")
                 }
-                BrainEvent::PolicyOutscored { policy, wape, builtin_wape, .. } => format!(
-                    "policy {policy} forecasts worse (WAPE {wape:.3}) than the built-in one ({builtin_wape:.3}), which answers meanwhile"
+                BrainEvent::PolicyOutscored { policy, judged, yielded, .. } => format!(
+                    "policy {policy} forecasts worse than the built-in one on {yielded} of {judged} shards and horizons; there the built-in one answers meanwhile"
                 ),
             };
             tracing::warn!(text, "policy event");
