@@ -59,3 +59,6 @@ pub fn find_insights(history: &History, drivers: Vec<DriverColumn>, spec: Insigh
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

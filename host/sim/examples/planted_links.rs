@@ -30,7 +30,10 @@ fn main() {
             }
         }
         for f in &insights.links {
-            let real = set.links.iter().any(|l| (f.follower, f.leader) == (l.follower, l.leader) && f.lag_steps.abs_diff(l.lag_steps) <= 1);
+            let real = set
+                .links
+                .iter()
+                .any(|l| (f.follower, f.leader) == (l.follower, l.leader) && f.lag_steps.abs_diff(l.lag_steps) <= 1);
             if !real {
                 false_links += 1;
                 if verbose > 0 {
@@ -42,6 +45,9 @@ fn main() {
         found += hits;
         all_found += usize::from(hits == set.links.len());
     }
-    println!("planted {planted}, found {found} ({:.1} %), sets with all found {all_found} of {seeds}, false {false_links} ({:.1} % of those found)",
-        100.0 * found as f64 / planted as f64, 100.0 * f64::from(false_links) / (f64::from(false_links) + found as f64));
+    println!(
+        "planted {planted}, found {found} ({:.1} %), sets with all found {all_found} of {seeds}, false {false_links} ({:.1} % of those found)",
+        100.0 * found as f64 / planted as f64,
+        100.0 * f64::from(false_links) / (f64::from(false_links) + found as f64)
+    );
 }

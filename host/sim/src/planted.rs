@@ -56,7 +56,9 @@ pub struct PlantedLink {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlantedError {
     /// Not enough to read from.
-    #[error("a set of {shards} shards needs as many series and days, the trace has {series} series of {days} days: ask for fewer shards")]
+    #[error(
+        "a set of {shards} shards needs as many series and days, the trace has {series} series of {days} days: ask for fewer shards"
+    )]
     TooFewSeries {
         /// Shards wanted.
         shards: usize,
@@ -66,7 +68,9 @@ pub enum PlantedError {
         days: usize,
     },
     /// Followers without leaders, a lag or a share out of range.
-    #[error("followers need at least one leader, lags of 1 step or more and less than a day, and shares between 0 and 1")]
+    #[error(
+        "followers need at least one leader, lags of 1 step or more and less than a day, and shares between 0 and 1"
+    )]
     Impossible,
 }
 

@@ -50,7 +50,8 @@ impl Profile {
                 let sum = &mut sums[(hour % period as u64) as usize];
                 *sum = (sum.0 + f64::from(value), sum.1 + 1);
             }
-            let relative = |(sum, count): (f64, u32)| if count > 0 { (sum / f64::from(count)) as f32 / mean } else { 1.0 };
+            let relative =
+                |(sum, count): (f64, u32)| if count > 0 { (sum / f64::from(count)) as f32 / mean } else { 1.0 };
             sums.into_iter().map(relative).collect::<Vec<f32>>()
         };
         let (first, second) = (unit(&by_hour(0, half)), unit(&by_hour(half, values.len())));
@@ -80,7 +81,10 @@ fn similarity(a: &[f32], b: &[f32]) -> f32 {
 
 fn nearest(shape: &[f32], centres: &[Vec<f32>]) -> Option<(usize, f32)> {
     let near = centres.iter().enumerate().map(|(i, centre)| (i, similarity(shape, centre)));
-    near.fold(None, |best: Option<(usize, f32)>, next| if best.is_some_and(|b| b.1 >= next.1) { best } else { Some(next) })
+    near.fold(
+        None,
+        |best: Option<(usize, f32)>, next| if best.is_some_and(|b| b.1 >= next.1) { best } else { Some(next) },
+    )
 }
 
 /// Clusters of shards in the order of their load, those with most load first, and how many shards are in none.

@@ -17,7 +17,10 @@ pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
 const MIN_GAIN: f32 = 0.015;
 /// The leading correlation is at least so many times any of the same pair at a lag of 0 or the other way round. Two shards driven by a third
 /// at the same time lead each other equally, that is not at all.
-const MIN_DOMINANCE: f32 = 1.2;
+const MIN_LEAD: f32 = 1.2;
+/// It is at least so many times any at a lag farther away. Two shards that each run a job every hour correlate at some lag day after day, and as
+/// well an hour before and after it.
+const MIN_DOMINANCE: f32 = 1.5;
 /// Two shards move together from this correlation on: a tenth of the variance shared.
 const MIN_TOGETHER: f32 = 0.316;
 /// Standard errors that each half of the window must show by itself. Over the whole window the bound is that of the largest of all pairs and lags
@@ -88,8 +91,11 @@ impl Judge {
         if !(1..=most).contains(&lag) || whole.z.abs() < self.threshold || whole.r * whole.r < MIN_GAIN {
             return None;
         }
+        let rivals = [-most..lag - ECHO_AFTER as i32, lag + ECHO_AFTER as i32 + 1..most + 2];
+        let rival =
+            rivals.into_iter().map(|lags| peak(leader, follower, lags, &(0..self.steps)).1.r.abs()).fold(0.0, f32::max);
         let (_, backwards) = peak(leader, follower, -most..1, &(0..self.steps));
-        let dominates = whole.r.abs() >= MIN_DOMINANCE * backwards.r.abs();
+        let dominates = whole.r.abs() >= MIN_DOMINANCE * rival && whole.r.abs() >= MIN_LEAD * backwards.r.abs();
         (dominates && self.holds(leader, follower, lag, whole)).then_some((lag as usize, whole))
     }
 

@@ -207,13 +207,7 @@ impl Search {
 
         let sketch = Sketch::of(&residual.values);
         self.shards.push(shard);
-        self.members.push(Member {
-            residual,
-            sketch,
-            profile,
-            leaders: Best::default(),
-            partners: Best::default(),
-        });
+        self.members.push(Member { residual, sketch, profile, leaders: Best::default(), partners: Best::default() });
         READ_UNITS
     }
 
@@ -274,7 +268,9 @@ impl Search {
         let profiles: Vec<Profile> = self.members.iter().map(|member| member.profile.clone()).collect();
         (found.clusters, found.unclustered) = clusters(&self.shards, &profiles);
         found.links = without_echoes(found.links);
-        found.links.sort_by(|a, b| a.follower.cmp(&b.follower).then(b.gain.total_cmp(&a.gain)).then(a.leader.cmp(&b.leader)));
+        found
+            .links
+            .sort_by(|a, b| a.follower.cmp(&b.follower).then(b.gain.total_cmp(&a.gain)).then(a.leader.cmp(&b.leader)));
         found.drivers.sort_by_key(|driver| (driver.shard, driver.kind));
         found
     }
