@@ -128,7 +128,7 @@ impl Search {
         Self {
             first_step,
             steps,
-            day: (DAY_MS % step_ms == 0 && day * MIN_DAYS <= steps).then_some(day),
+            day: (DAY_MS.is_multiple_of(step_ms) && day * MIN_DAYS <= steps).then_some(day),
             shards: Vec::with_capacity(waiting.len()),
             members: Vec::with_capacity(waiting.len()),
             columns: drivers,
