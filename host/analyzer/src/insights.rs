@@ -3,7 +3,7 @@
 //! A [`Search`] looks at the last two weeks of the busiest shards, a bounded piece of work at a time, so that it can run beside the control loop. All pairs are
 //! compared at all lags by [`sketch`]es of two bits a step; what stands out there is judged by [`lead_lag`] on the innovations ([`residual`]).
 //!
-//! Of 1 000 shards × 4 032 steps the search is some 7 s of one core in all; see `examples/insights_cost.rs`.
+//! Of 1 000 shards × 4 032 steps the search is some 3 s of one core in all; see `examples/insights_cost.rs`.
 
 mod clusters;
 mod correlation;
@@ -30,7 +30,7 @@ pub struct InsightsSpec {
 }
 
 impl Default for InsightsSpec {
-    /// A thousand shards, two weeks: some 7 s of work and 30 MiB while it lasts.
+    /// A thousand shards, two weeks: some 3 s of work and 30 MiB while it lasts.
     fn default() -> Self {
         Self { max_shards: 1_000, days: 14 }
     }
@@ -59,3 +59,6 @@ pub fn find_insights(history: &History, drivers: Vec<DriverColumn>, spec: Insigh
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

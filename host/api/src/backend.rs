@@ -4,7 +4,7 @@ use crate::events::EventLog;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs,
+    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights, InstantMs,
     Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning,
     Revision, Role, RouteVersion, ShardId, ShardMap,
 };
@@ -345,6 +345,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap, BackendError>;
     /// Shards by predicted load, the highest first.
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError>;
+    /// What drives what, as the last search found it. `Unavailable` before the first has ended.
+    async fn insights(&self) -> Result<Insights, BackendError>;
 
     /// Migrations in flight and the last ones that ended, by number.
     async fn migrations(&self) -> Result<Vec<Migration>, BackendError>;

@@ -15,6 +15,7 @@ mod halt;
 mod health;
 mod heat_map;
 mod history;
+mod insights;
 mod key_text;
 mod keyspaces;
 mod kv;
@@ -40,6 +41,7 @@ pub use forecasts::{ForecastInfo, ForecastQuery, MAX_HORIZON, ShardForecast};
 pub use halt::HaltInfo;
 pub use heat_map::{HeatMapInfo, HeatMapQuery, HeatMapRow};
 pub use history::{COMPACT_HISTORY, HistoryBatch, ImportInfo, MAX_HISTORY_BYTES};
+pub use insights::{ClusterInfo, DriverInfo, InsightsInfo, InsightsQuery, LinkInfo, TogetherInfo};
 pub use key_text::{decode_key, encode_key};
 pub use keyspaces::{CreateKeyspace, KeyspaceInfo, SetMode};
 pub use kv::{CONSISTENCY_HEADER, INDEX_HEADER, MAX_SCAN_ROWS, NODE_HEADER, Page, Row, SHARD_HEADER};
@@ -182,6 +184,7 @@ impl Api {
             .routes(routes!(forecasts::show))
             .routes(routes!(heat_map::show))
             .routes(routes!(ranking::show))
+            .routes(routes!(insights::show))
             .routes(routes!(migrations::list))
             .routes(routes!(migrations::show))
             .routes(routes!(migrations::cancel))

@@ -6,6 +6,7 @@
 mod config;
 mod evaluate;
 mod forecasts;
+mod insights;
 mod preparation;
 mod queries;
 mod round;
@@ -21,6 +22,7 @@ pub use slot::{Bound, SlotStatus};
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
+use insights::Seeker;
 use isobar_analyzer::{BadBatch, Guards, History, HistorySpec, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
     CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
@@ -81,6 +83,7 @@ pub struct Brain {
     /// The last round, for the ranking.
     last_view: Option<ClusterView>,
     last_moves: Vec<Move>,
+    seeker: Seeker,
 }
 
 impl std::fmt::Debug for Brain {
@@ -119,6 +122,7 @@ impl Brain {
             tick: 0,
             last_view: None,
             last_moves: Vec::new(),
+            seeker: Seeker::default(),
             config,
             host,
         }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use isobar_api::{
     BindingInfo, COMPACT_HISTORY, CreateKeyspace, DecisionInfo, DecisionQuery, Event, ForecastInfo, ForecastQuery,
-    HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard,
-    NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack,
-    RouteQuery, RouteTable, SHARD_HEADER, SetBinding, SetMode, ShardDetail, ShardPage, ShardQuery, Standing,
-    StatusInfo, TransferLeader, Verification, decode_key,
+    HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo, MigrationInfo,
+    MigrationQuery, MoveShard, NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery,
+    ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, SetBinding, SetMode, ShardDetail, ShardPage,
+    ShardQuery, Standing, StatusInfo, TransferLeader, Verification, decode_key,
 };
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -376,6 +376,11 @@ impl Client {
     /// Shards by predicted load.
     pub async fn ranking(&self, query: &RankingQuery) -> ClientResult<Vec<RankedInfo>> {
         self.query("/v1/ranking", query).await
+    }
+
+    /// What drives what.
+    pub async fn insights(&self, query: &InsightsQuery) -> ClientResult<InsightsInfo> {
+        self.query("/v1/insights", query).await
     }
 
     /// Decisions, newest first.

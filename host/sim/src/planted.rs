@@ -5,7 +5,7 @@
 //! false. A follower is a shard like the others, plus a leader's load some steps later.
 
 use crate::trace::{DAY_STEPS, STEP_MS, Trace};
-use isobar_model::{InstantMs, LoadBatch, Metric, ShardId};
+use isobar_model::{InstantMs, Link, LoadBatch, Metric, ShardId};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -50,6 +50,14 @@ pub struct PlantedLink {
     pub lag_steps: u32,
     /// Planted part of the variance of the follower's load about its usual day.
     pub share: f64,
+}
+
+impl PlantedLink {
+    /// Whether `found` is this link: the same shards, the lag to within a step.
+    #[must_use]
+    pub fn is(&self, found: &Link) -> bool {
+        (self.follower, self.leader) == (found.follower, found.leader) && self.lag_steps.abs_diff(found.lag_steps) <= 1
+    }
 }
 
 /// A set that can't be made.

@@ -63,7 +63,7 @@ pub(super) fn at_lag(early: &[f32], late: &[f32], lag: i32, within: &Range<usize
     }
 }
 
-/// The lag from `lags` with the strongest correlation, and that; the first of equals.
+/// The lag from `lags` with the strongest correlation, and that; the first of equals. Of no lags: none at all.
 pub(super) fn peak(early: &[f32], late: &[f32], lags: Range<i32>, within: &Range<usize>) -> (i32, Correlation) {
     let mut best = (lags.start, Correlation::default());
     for lag in lags {
@@ -74,7 +74,7 @@ pub(super) fn peak(early: &[f32], late: &[f32], lags: Range<i32>, within: &Range
             best = (lag, Correlation { r: product, z: 0.0 });
         }
     }
-    (best.0, at_lag(early, late, best.0, within))
+    if best.1.r == 0.0 { best } else { (best.0, at_lag(early, late, best.0, within)) }
 }
 
 /// How many standard errors a correlation must be from 0 so that among `trials` of them the largest is so by chance with probability `chance` only:

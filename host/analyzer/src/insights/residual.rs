@@ -1,7 +1,7 @@
 //! What of a shard's load its own past does not explain: the time of day removed, then its own momentum, then outliers made tame.
 //!
 //! Two shards that share a daily rhythm, or that both drift, correlate at every lag without having to do with each other. So each series is
-//! first reduced to its innovations, by a filter of its own (Haugh 1976; Box and Jenkins's prewhitening): the median of the same time on other days
+//! first reduced to its innovations, by a filter of its own (Haugh 1976; Box and Jenkins's prewhitening): what is usual at the same time on other days
 //! is taken off, then an autoregression (Levinson–Durbin, order by Akaike's criterion). Innovations are cut at three of their robust standard deviations
 //! (Huber), so that no single burst decides a correlation.
 
@@ -46,14 +46,14 @@ impl Residual {
         for innovation in &mut innovations {
             *innovation = (*innovation / unit).clamp(-INNOVATION_CUT, INNOVATION_CUT);
         }
-        let known = innovations.iter().filter(|v| v.is_finite());
-        let mean = known.clone().sum::<f32>() / known.count().max(1) as f32;
-        let values = innovations.into_iter().map(|v| if v.is_finite() { v - mean } else { 0.0 }).collect();
+        centre(&mut innovations, day.unwrap_or(1));
+        let values = innovations.into_iter().map(|v| if v.is_finite() { v } else { 0.0 }).collect();
         Self { values, scale: unit * scale }
     }
 }
 
-/// Each value less the median of the same time on the other days: its own day is left out, or it would explain itself.
+/// Each value less what is usual at that time on the other days, the mean of their middle half: robust, and less noisy than the median. Its own
+/// day is left out, or it would explain itself.
 fn from_other_days(values: &[f32], day: usize) -> Vec<f32> {
     let mut deviations = vec![f32::NAN; values.len()];
     let mut same_time: Vec<(f32, usize)> = Vec::new();
@@ -65,8 +65,10 @@ fn from_other_days(values: &[f32], day: usize) -> Vec<f32> {
         let Some(others) = same_time.len().checked_sub(1).filter(|&others| others > 0) else { continue };
         for (rank, &(value, at)) in same_time.iter().enumerate() {
             let other = |i: usize| same_time[if i >= rank { i + 1 } else { i }].0;
-            let median = (other((others - 1) / 2) + other(others / 2)) / 2.0;
-            deviations[at] = value - median;
+            let cut = others / 4;
+            let middle = others - 2 * cut;
+            let usual = (cut..cut + middle).map(|i| f64::from(other(i))).sum::<f64>() / middle as f64;
+            deviations[at] = value - usual as f32;
         }
     }
     deviations
@@ -85,6 +87,16 @@ fn median(values: &mut [f32]) -> f32 {
     }
     let middle = values.len() / 2;
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
+}
+
+/// Makes the mean at each time of day 0. Jobs that run at a fixed time, some days longer than others, are lopsided there: what is usual is below their mean, and
+/// two of them would seem to follow each other day after day.
+fn centre(innovations: &mut [f32], day: usize) {
+    for phase in 0..day.min(innovations.len()) {
+        let same_time = innovations[phase..].iter().step_by(day).filter(|v| v.is_finite());
+        let mean = same_time.clone().sum::<f32>() / same_time.count().max(1) as f32;
+        innovations[phase..].iter_mut().step_by(day).for_each(|v| *v -= mean);
+    }
 }
 
 /// A robust standard deviation about 0.

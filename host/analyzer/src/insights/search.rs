@@ -27,7 +27,7 @@ const SCREEN_Z: f32 = 3.5;
 /// Most leaders judged for one follower, and most partners for one shard, those that agree best: a bound on the time of the last stage.
 const MAX_CANDIDATES: usize = 16;
 const MAX_PARTNERS: usize = 64;
-/// Units of work, one being a pair screened at all lags (some 6 µs): to read a shard, to judge a leader, a partner.
+/// Units of work, one being a pair screened at all lags (some 2 µs): to read a shard, to judge a leader, a partner.
 const READ_UNITS: u64 = 256;
 const LEADER_UNITS: u64 = 48;
 const PARTNER_UNITS: u64 = 16;
@@ -128,7 +128,7 @@ impl Search {
         Self {
             first_step,
             steps,
-            day: (DAY_MS % step_ms == 0 && day * MIN_DAYS <= steps).then_some(day),
+            day: (DAY_MS.is_multiple_of(step_ms) && day * MIN_DAYS <= steps).then_some(day),
             shards: Vec::with_capacity(waiting.len()),
             members: Vec::with_capacity(waiting.len()),
             columns: drivers,
@@ -139,7 +139,7 @@ impl Search {
         }
     }
 
-    /// Does up to `units` of work, at least one piece; gives what was found once all is done. One unit is some 6 µs; a piece is at most
+    /// Does up to `units` of work, at least one piece; gives what was found once all is done. One unit is some 2 µs; a piece is at most
     /// some 2 000 of them.
     pub fn work(&mut self, history: &History, units: u64) -> Option<Insights> {
         let mut left = units;

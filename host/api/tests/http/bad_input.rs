@@ -138,6 +138,8 @@ async fn every_bad_parameter_is_refused() {
         "/v1/heatmap?future=289",
         "/v1/heatmap?past=-1",
         "/v1/ranking?limit=0",
+        "/v1/insights?shard=first",
+        "/v1/insights?shards=1",
         "/v1/migrations?limit=0",
         "/v1/migrations?active=maybe",
         "/v1/decisions?limit=501",

@@ -8,10 +8,11 @@ use isobar_api::backend::{
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_model::{
-    Action, Binding, CheckedMove, Consistency, DecisionRecord, Description, Digest, EvaluationRecord, ForecastBatch,
-    ForecastRequest, Generation, Incarnation, InstantMs, KeyRange, Keyspace, KeyspaceId, LoadBatch, Metric, Migration,
-    MigrationKind, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Replica, Revision, RevisionStatus,
-    Role, RouteVersion, Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId,
+    Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind,
+    EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange,
+    Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeId, NodeState,
+    OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion, Rule, Shard, ShardId, ShardMap,
+    Stage, Verdict, ZoneId,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use parking_lot::Mutex;
@@ -427,6 +428,28 @@ impl Backend for FakeBackend {
             recommended,
         };
         Ok(vec![ranked(2, 90.0, Some(a_move())), ranked(1, 40.0, None)])
+    }
+
+    async fn insights(&self) -> Result<Insights, BackendError> {
+        let (one, two) = (ShardId(1), ShardId(2));
+        Ok(Insights {
+            from: NOW,
+            until: NOW.plus_ms(300_000),
+            step_ms: 300_000,
+            compared: 2,
+            omitted: 1,
+            links: vec![Link { follower: two, leader: one, lag_steps: 5, strength: 0.5, gain: 0.25 }],
+            groups: vec![Group { shards: vec![one, two], strength: 0.75 }],
+            clusters: vec![Cluster { shards: vec![one], load_share: 0.5, profile: vec![1.5, f32::NAN] }],
+            unclustered: 1,
+            drivers: vec![Driver {
+                shard: two,
+                kind: DriverKind::WriteShare,
+                strength: 0.5,
+                slope: 12.5,
+                by_hour: None,
+            }],
+        })
     }
 
     async fn migrations(&self) -> Result<Vec<Migration>, BackendError> {

@@ -20,6 +20,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/events"),
     ("get", "/v1/forecasts"),
     ("get", "/v1/heatmap"),
+    ("get", "/v1/insights"),
     ("get", "/v1/keyspaces"),
     ("get", "/v1/keyspaces/{name}"),
     ("get", "/v1/kv/{keyspace}"),

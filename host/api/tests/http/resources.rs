@@ -154,6 +154,23 @@ async fn a_binding_is_a_compare_and_swap() {
 }
 
 #[tokio::test]
+async fn insights_are_shown_of_all_or_of_one_shard() {
+    let server = Server::start().await;
+    let all = server.read("/v1/insights").await;
+    let link = json!({ "follower": 2, "leader": 1, "lag_steps": 5, "strength": 0.5, "gain": 0.25 });
+    assert_eq!((&all["links"], &all["compared"], &all["omitted"]), (&json!([link]), &json!(2), &json!(1)));
+    assert_eq!(all["groups"], json!([{ "shards": [1, 2], "strength": 0.75 }]));
+    assert_eq!(all["clusters"], json!([{ "shards": [1], "load_share": 0.5, "profile": [1.5, null] }]));
+    let driver = json!({ "shard": 2, "kind": "write-share", "strength": 0.5, "slope": 12.5, "by_hour": null });
+    assert_eq!(all["drivers"], json!([driver]));
+    let second = server.read("/v1/insights?shard=2").await;
+    assert_eq!((&second["links"], &second["clusters"]), (&json!([link]), &json!([])));
+    assert_eq!((&second["groups"], &second["drivers"]), (&all["groups"], &all["drivers"]));
+    let third = server.read("/v1/insights?shard=3").await;
+    assert_eq!((&third["links"], &third["groups"], &third["drivers"]), (&json!([]), &json!([]), &json!([])));
+}
+
+#[tokio::test]
 async fn forecasts_heat_map_and_ranking_are_shown() {
     let server = Server::start().await;
     let forecast = server.read("/v1/forecasts?shard=2,1&horizon=2").await;

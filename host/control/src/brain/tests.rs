@@ -1,6 +1,7 @@
 //! The loop with scripted policies.
 
 mod fakes;
+mod insights;
 mod policies;
 mod swaps;
 

@@ -5,6 +5,7 @@ mod decisions;
 mod events;
 mod forecasts;
 mod heat_map;
+mod insights;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -71,6 +72,8 @@ pub enum ClientCommand {
     Ranking(forecasts::Ranking),
     /// Show load of the past and the future as a heat map
     Heatmap(heat_map::HeatMap),
+    /// Show which shards lead others, move together or share a shape, and what goes with load
+    Insights(insights::Insights),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
     /// Follow what happens
@@ -102,6 +105,7 @@ impl ClientCommand {
             Self::Forecast(command) => command.run(&client, &output).await,
             Self::Ranking(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
+            Self::Insights(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,

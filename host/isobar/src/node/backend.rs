@@ -15,9 +15,9 @@ use isobar_api::backend::{
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
-    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, InstantMs, Keyspace,
-    KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role, RouteVersion,
-    ShardId, ShardMap,
+    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, InstantMs,
+    Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role,
+    RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
@@ -358,6 +358,16 @@ impl Backend for NodeBackend {
             recommended: ranked.recommended.map(|recommended| recommended_move(ranked.shard, recommended, now)),
         };
         Ok(ranked.into_iter().map(row).collect())
+    }
+
+    async fn insights(&self) -> Result<Insights, BackendError> {
+        let found = self.controller()?.brain.call(|brain| brain.insights()).await?;
+        let none = || {
+            BackendError::Unavailable(
+                "no search for insights has ended on this node since it leads: one begins with each hour's steps; try again".into(),
+            )
+        };
+        found.map(|found| Insights::clone(&found)).ok_or_else(none)
     }
 
     async fn migrations(&self) -> Result<Vec<Migration>, BackendError> {

@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 const SAMPLES_DEADLINE: Duration = Duration::from_secs(2);
 /// The control clock may stand still, or change its speed: it is looked at this often at least.
 const CLOCK_LOOK: Duration = Duration::from_millis(20);
+/// Part of a tick's wall time that the search for insights may take: it has an hour, and requests come first.
+const INSIGHTS_PART: u32 = 20;
+/// Work on it at once, between which operators' calls get their turn: some 1 ms.
+const INSIGHTS_UNITS: u64 = 512;
 /// How often leaders are looked for; an election takes longer.
 const LEADERS_LOOK: Duration = Duration::from_secs(1);
 /// The same while a shard has none yet: somebody waits for a keyspace.
@@ -69,7 +73,17 @@ impl Controller {
             self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
         }
         self.tell(&tick).await;
+        self.look_for_insights().await?;
         tracing::debug!(tick = tick.record.tick, ?asked, ?decided, ?begun, kept = ?began.elapsed(), "a tick, from its boundary");
+        Ok(())
+    }
+
+    /// Searches for what drives what, in a small part of the time until the next tick.
+    async fn look_for_insights(&self) -> anyhow::Result<()> {
+        let tick_ms = u64::from(self.here.state().settings().tick_ms);
+        let most = Duration::from_millis(self.here.clock().wall_ms(tick_ms)) / INSIGHTS_PART;
+        let began = Instant::now();
+        while self.brain.call(|brain| brain.look_for_insights(INSIGHTS_UNITS)).await? && began.elapsed() < most {}
         Ok(())
     }
 
