@@ -16,7 +16,7 @@ const ACCIDENT: f32 = 20.0;
 /// Of a window, at least this share must be known for its maximum to count.
 const KNOWN_SHARE: f32 = 0.875;
 /// Errors of maxima count half after so many of the half-lives configured: there are few of them, and what matters is the largest.
-const PEAK_HALF_LIVES: f32 = 2.0;
+const PEAK_HALF_LIVES: f32 = 4.0;
 /// Leads are fitted anew in so many turns, so that no step has to fit them all.
 const TURNS: u8 = 3;
 
