@@ -16,10 +16,11 @@
 //!
 //! **When it fails.** A burst with no forerunner is not foreseen, and the wider quantiles after it come one step late; after a long calm they
 //! are narrow, so the first jump lies outside them. Timetables are known by the day, the weekday and the hour only: what runs every seven
-//! hours, or some minutes earlier or later each day, is taken for noise. Two days ahead and more it is no better than `seasonal-naive`.
-//! One shard with 5-minute steps takes some 40 KiB.
+//! hours, or some minutes earlier or later each day, is taken for noise. A day ahead, and with hourly steps, it is no better than
+//! `seasonal-naive`. One shard with 5-minute steps takes some 40 KiB.
 //!
-//! The constants were chosen on the public 5-minute, 1-hour and 30-minute tracks, on origins before each series' first one to be judged.
+//! The constants, but for the season's, were chosen on the public 5-minute, 1-hour and 30-minute tracks, on origins before each series' first
+//! one to be judged.
 
 mod lead;
 mod power;
