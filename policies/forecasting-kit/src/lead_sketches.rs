@@ -123,6 +123,12 @@ impl Bands {
         usize::try_from(lead).ok().and_then(|lead| self.spots.get(lead)).copied().unwrap_or(last)
     }
 
+    /// The share of its weight that the error of a window's maximum keeps until the band's next window.
+    #[must_use]
+    pub fn window_keep(&self, band: usize) -> f32 {
+        self.windows[band].keep
+    }
+
     /// Whether a window as long as the band's lead ends at `step`, one to learn from. Windows of one band don't overlap.
     #[must_use]
     pub fn ends_window(&self, band: usize, step: u64) -> bool {
@@ -182,14 +188,15 @@ impl LeadSketches {
         }
     }
 
-    /// Adds an error at the band's lead, in usual sizes: for models whose expectation can't be taken apart as [`learn`](Self::learn) asks.
-    pub fn add(&mut self, bands: &Bands, band: usize, error: f32) {
-        self.leads[band].add(error, bands.keep);
+    /// Adds an error at the band's lead, in usual sizes, older ones keeping the share `keep` of their weight: for models whose expectation
+    /// can't be taken apart as [`learn`](Self::learn) asks.
+    pub fn add(&mut self, band: usize, error: f32, keep: f32) {
+        self.leads[band].add(error, keep);
     }
 
-    /// Adds an error of the maximum over a window as long as the band's lead: what it was less what was expected, in usual sizes.
-    pub fn add_peak(&mut self, bands: &Bands, band: usize, error: f32) {
-        self.peaks[band].add(error, bands.windows[band].keep);
+    /// Adds an error of the maximum over a window as long as the band's lead, in the same way: what it was less what was expected.
+    pub fn add_peak(&mut self, band: usize, error: f32, keep: f32) {
+        self.peaks[band].add(error, keep);
     }
 
     /// Lets everything seen so far weigh `share` of what it weighed.

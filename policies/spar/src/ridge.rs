@@ -1,9 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 /// The most features of one regression.
-const MAX_FEATURES: usize = 12;
+const MAX_FEATURES: usize = 10;
 /// Room for a triangle of that many rows.
 const MAX_TRIANGLE: usize = MAX_FEATURES * (MAX_FEATURES + 1) / 2;
+/// Of the stiffness, so much is left of a pivot that rounding has eaten up.
+const LEAST_PIVOT: f32 = 0.5;
 
 /// A least-squares fit that forgets, shrunk towards a belief held beforehand instead of towards nothing (A. E. Hoerl and R. W. Kennard,
 /// "Ridge regression", 1970): with few samples it says what was believed, with many what was seen.
@@ -11,29 +13,30 @@ const MAX_TRIANGLE: usize = MAX_FEATURES * (MAX_FEATURES + 1) / 2;
 pub(crate) struct Ridge {
     /// Sums of products of features: the lower triangle, row by row.
     products: Vec<f32>,
-    /// Sums of each feature times what the belief had left.
+    /// Sums of each feature times what the belief left unexplained.
     moments: Vec<f32>,
-    /// How the fit differs from the belief.
-    corrections: Vec<f32>,
+    coefficients: Vec<f32>,
 }
 
 impl Ridge {
-    /// Of `features` features, at most twelve; nothing seen yet.
-    pub(crate) fn new(features: usize) -> Self {
+    /// Of `belief.len()` features, at most ten; nothing seen yet.
+    pub(crate) fn new(belief: &[f32]) -> Self {
+        let features = belief.len();
         Self {
             products: vec![0.0; features * (features + 1) / 2],
             moments: vec![0.0; features],
-            corrections: vec![0.0; features],
+            coefficients: belief.to_vec(),
         }
     }
 
-    /// The coefficient of feature `i`, in addition to what is believed.
-    pub(crate) fn correction(&self, i: usize) -> f32 {
-        self.corrections[i]
+    /// What the last [`fit`](Self::fit) found, one for each feature.
+    pub(crate) fn coefficients(&self) -> &[f32] {
+        &self.coefficients
     }
 
-    /// Adds a sample; `left`: what the belief left unexplained. Older ones keep the share `keep` of their weight.
-    pub(crate) fn learn(&mut self, features: &[f32], left: f32, keep: f32) {
+    /// Adds a sample. Older ones keep the share `keep` of their weight.
+    pub(crate) fn learn(&mut self, features: &[f32], target: f32, belief: &[f32], keep: f32) {
+        let left = target - features.iter().zip(belief).map(|(feature, share)| feature * share).sum::<f32>();
         let mut products = self.products.iter_mut();
         for (i, feature) in features.iter().enumerate() {
             for (other, product) in features[..=i].iter().zip(&mut products) {
@@ -50,48 +53,52 @@ impl Ridge {
         self.products.iter_mut().chain(&mut self.moments).for_each(|sum| *sum *= share);
     }
 
-    /// Fits anew; `stiffness[i]`: samples, of a feature of size 1, that the belief about feature `i` weighs as much as; more than 0.
-    pub(crate) fn fit(&mut self, stiffness: &[f32]) {
-        // Cholesky's decomposition, then both triangles in turn.
-        let size = self.moments.len();
+    /// Fits anew. `stiffness`, more than 0 each: how many samples, of a feature of size 1, the belief about a feature weighs as much as.
+    pub(crate) fn fit(&mut self, belief: &[f32], stiffness: &[f32]) {
+        // Cholesky's decomposition, with the first of its two triangles solved on the way.
         let mut root = [0.0f32; MAX_TRIANGLE];
-        let mut solution = [0.0f32; MAX_FEATURES];
+        let mut correction = [0.0f32; MAX_FEATURES];
+        let mut inverse = [0.0f32; MAX_FEATURES];
         let mut start = 0;
-        for i in 0..size {
+        for (i, (stiffness, moment)) in stiffness.iter().zip(&self.moments).enumerate() {
+            let (above, row) = root.split_at_mut(start);
+            let products = &self.products[start..=start + i];
             let mut column_start = 0;
-            for j in 0..=i {
-                let (row, column) = (&root[start..start + j], &root[column_start..column_start + j]);
-                let sum: f32 = row.iter().zip(column).map(|(a, b)| a * b).sum();
-                let left = self.products[start + j] - sum;
-                root[start + j] = if i == j {
-                    // The belief alone keeps the pivot positive; what rounding takes away is given back.
-                    (left + stiffness[i]).max(0.5 * stiffness[i]).sqrt()
-                } else {
-                    left / root[column_start + j]
-                };
+            for j in 0..i {
+                let column = &above[column_start..=column_start + j];
+                row[j] = (products[j] - dot(&row[..j], column)) * inverse[j];
                 column_start += j + 1;
             }
-            let sum: f32 = root[start..start + i].iter().zip(&solution).map(|(a, b)| a * b).sum();
-            solution[i] = (self.moments[i] - sum) / root[start + i];
+            let row = &row[..i];
+            let pivot = products[i] + stiffness - dot(row, row);
+            inverse[i] = 1.0 / pivot.max(LEAST_PIVOT * stiffness).sqrt();
+            correction[i] = (moment - dot(row, &correction[..i])) * inverse[i];
             start += i + 1;
         }
-        for i in (0..size).rev() {
+        for i in (0..self.moments.len()).rev() {
             start -= i + 1;
-            solution[i] /= root[start + i];
-            for j in 0..i {
-                solution[j] -= root[start + j] * solution[i];
+            correction[i] *= inverse[i];
+            let (solved, row) = (correction[i], &root[start..start + i]);
+            for (left, root) in correction.iter_mut().zip(row) {
+                *left -= root * solved;
             }
         }
-        self.corrections.copy_from_slice(&solution[..size]);
+        for ((coefficient, belief), correction) in self.coefficients.iter_mut().zip(belief).zip(correction) {
+            *coefficient = belief + correction;
+        }
     }
 
     /// Whether learning could have made it, of so many features.
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         self.products.len() == features * (features + 1) / 2
             && self.moments.len() == features
-            && self.corrections.len() == features
-            && self.products.iter().chain(&self.moments).chain(&self.corrections).all(|sum| sum.is_finite())
+            && self.coefficients.len() == features
+            && self.products.iter().chain(&self.moments).chain(&self.coefficients).all(|number| number.is_finite())
     }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -100,32 +107,45 @@ mod tests {
 
     #[test]
     fn what_was_planted_is_found_and_little_data_says_little() {
-        let (mut many, mut few) = (Ridge::new(3), Ridge::new(3));
+        let belief = [1.0, 0.0, 0.0];
+        let (mut many, mut few) = (Ridge::new(&belief), Ridge::new(&belief));
         for i in 0..2000u32 {
             let noise = |seed: u32| (i.wrapping_mul(seed) >> 16) as f32 / 32768.0 - 1.0;
             let features = [noise(2_654_435_761), noise(2_246_822_519), noise(3_266_489_917)];
-            let left = 0.5 * features[0] - 2.0 * features[2];
-            many.learn(&features, left, 1.0);
+            let target = 0.5 * features[0] - 2.0 * features[2];
+            many.learn(&features, target, &belief, 1.0);
             if i < 3 {
-                few.learn(&features, left, 1.0);
+                few.learn(&features, target, &belief, 1.0);
             }
         }
-        many.fit(&[1.0; 3]);
-        few.fit(&[100.0; 3]);
+        many.fit(&belief, &[1.0; 3]);
+        few.fit(&belief, &[100.0; 3]);
         for (i, planted) in [0.5, 0.0, -2.0].into_iter().enumerate() {
-            assert!((many.correction(i) - planted).abs() < 0.02, "{i}: {}", many.correction(i));
-            assert!(few.correction(i).abs() < 0.1, "{i}: {}", few.correction(i));
+            assert!((many.coefficients()[i] - planted).abs() < 0.02, "{i}: {:?}", many.coefficients());
+            assert!((few.coefficients()[i] - belief[i]).abs() < 0.1, "{i}: {:?}", few.coefficients());
         }
     }
 
     #[test]
     fn features_that_say_the_same_share_it() {
-        let mut ridge = Ridge::new(2);
+        let mut ridge = Ridge::new(&[0.0; 2]);
         for i in 0..1000 {
             let value = (i % 7) as f32 - 3.0;
-            ridge.learn(&[value, value], value, 1.0);
+            ridge.learn(&[value, value], value, &[0.0; 2], 1.0);
         }
-        ridge.fit(&[1.0, 1.0]);
-        assert!((ridge.correction(0) - 0.5).abs() < 0.01 && (ridge.correction(1) - 0.5).abs() < 0.01, "{ridge:?}");
+        ridge.fit(&[0.0; 2], &[1.0, 1.0]);
+        assert!(ridge.coefficients().iter().all(|share| (share - 0.5).abs() < 0.01), "{ridge:?}");
+        assert!(ridge.is_sound(2) && !ridge.is_sound(3));
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten() {
+        let mut ridge = Ridge::new(&[0.0]);
+        for i in 0..2000 {
+            let feature = (i % 5) as f32 - 2.0;
+            ridge.learn(&[feature], if i < 1000 { -feature } else { feature }, &[0.0], 0.98);
+        }
+        ridge.fit(&[0.0], &[1.0]);
+        assert!((ridge.coefficients()[0] - 1.0).abs() < 0.05, "{ridge:?}");
     }
 }

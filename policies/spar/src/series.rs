@@ -1,8 +1,9 @@
-use crate::ridge::Ridge;
-use crate::width::{self, Width};
+use crate::lead::{Lead, Reach, Sample, Shares};
+use crate::power::{exp2, log2};
+use crate::target::{Expected, Known, Past, Target};
+use crate::width;
 use forecasting_kit::{
-    Ask, ExpectingModel, GUESSES, Guesses, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spot, Spread,
-    forecast_from_errors,
+    Ask, ExpectingModel, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spot, Spread, forecast_from_errors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +13,12 @@ const MAX_HISTORY: u64 = 16_384;
 const BEFORE_FIRST_DAY: f32 = 0.02;
 /// In learning which guess is good, an accident counts as so many usual errors.
 const ACCIDENT: f32 = 20.0;
-/// In the regression, a feature or an error of more usual errors than this is taken for this one.
-const LIMIT: f32 = 6.0;
-/// Averages of the offset at present: the last one, and over about two steps, an hour, four hours.
-const OFFSETS: usize = 4;
-/// Usual load, median, yesterday, weekday: each less the expectation.
-const PERIODIC: usize = 4;
-const FEATURES: usize = OFFSETS + PERIODIC;
-/// The offset believed, beforehand, to go on.
-const CARRIED: usize = 1;
-/// Samples that each belief weighs as much as.
-const STIFFNESS: [f32; FEATURES] = [9.0; FEATURES];
+/// Of a window, at least this share must be known for its maximum to count.
+const KNOWN_SHARE: f32 = 0.875;
+/// Errors of maxima count half after so many of the half-lives configured: there are few of them, and what matters is the largest.
+const PEAK_HALF_LIVES: f32 = 4.0;
+/// Leads are fitted anew in so many turns, so that no step has to fit them all.
+const TURNS: u8 = 3;
 
 /// The configuration of [`Spar`](crate::Spar).
 #[derive(Clone, Debug, Deserialize)]
@@ -30,7 +26,7 @@ const STIFFNESS: [f32; FEATURES] = [9.0; FEATURES];
 pub struct Config {
     /// Weeks of history looked back on, 1 to 4.
     pub weeks: u32,
-    /// Days after which a past step counts half, 1 to 60.
+    /// Days after which what was learnt counts half, 1 to 60: some leads take half of that, some a little more.
     pub error_half_life_days: f32,
 }
 
@@ -45,184 +41,95 @@ impl Default for Config {
 pub struct Series {
     history: Ring,
     season: Season,
-    /// What was known at each step of the last day, and what is known now.
-    past: [Ring; KNOWN],
+    past: Past,
     now: Known,
     spread: Spread,
     leads: Vec<Lead>,
     sketches: LeadSketches,
     /// Values seen.
     seen: u32,
+    /// Which leads are fitted anew at the next sample.
+    turn: u8,
     /// Whether history has reached back to the same time of an earlier day.
     is_seasonal: bool,
 }
 
-/// What is known at one step, beside the history.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Known {
-    /// How far the load is above what was expected of it by the season: averages.
-    offsets: [f32; OFFSETS],
-    /// The usual load, whatever the time of day.
-    usual: f32,
-    /// The mean size of the last offsets, in usual ones.
-    unrest: f32,
-}
-
-/// Numbers of [`Known`].
-const KNOWN: usize = OFFSETS + 2;
-
-/// What one lead has learnt.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Lead {
-    ridge: Ridge,
-    width: Width,
-}
-
-/// An expectation, and the usual size of its error.
-struct Expected {
-    point: f32,
-    size: f32,
-}
-
-/// What is known of a step to come whatever the lead, but for the usual load.
-struct Target {
-    guesses: Guesses,
-    size: f32,
-}
-
-impl Known {
-    fn at(past: &[Ring; KNOWN], step: u64) -> Option<Self> {
-        let [a, b, c, d, usual, unrest] = past.each_ref().map(|ring| ring.at(step));
-        (!usual.is_nan()).then_some(Self { offsets: [a, b, c, d], usual, unrest })
-    }
-
-    fn parts(&self) -> [f32; KNOWN] {
-        let [a, b, c, d] = self.offsets;
-        [a, b, c, d, self.usual, self.unrest]
-    }
-}
-
-impl Lead {
-    fn new(seasons: &Seasons, lead: u64) -> Self {
-        Self { ridge: Ridge::new(FEATURES), width: Width::new(&seasons.bands, lead) }
-    }
-}
-
-/// The share of an offset that is believed to be left `lead` steps later.
-fn believed(day: u64, lead: u64) -> f32 {
-    1.0 - lead.min(day) as f32 / day as f32
-}
-
-/// What one step counts in each average of offsets.
-fn shares(day: u64) -> [f32; OFFSETS] {
-    let of_day = |steps: f32| (steps / day as f32).min(0.4);
-    [1.0, 0.4, of_day(23.0), of_day(6.0)]
-}
-
-/// What one step counts in the unrest.
-const UNREST_SHARE: f32 = 0.2;
-
-/// The features, in usual sizes, and what they are features of.
-fn features(season: &Season, target: &Target, known: &Known) -> (f32, [f32; FEATURES]) {
-    let mut guesses = target.guesses;
-    guesses[GUESSES - 1] = known.usual;
-    let base = season.mix(&guesses);
-    let unit = 1.0 / target.size;
-    let above = |guess: f32| if guess.is_nan() { 0.0 } else { ((guess - base) * unit).clamp(-LIMIT, LIMIT) };
-    let [a, b, c, d] = known.offsets.map(|offset| offset * unit);
-    (base, [a, b, c, d, above(known.usual), above(guesses[2]), above(guesses[0]), above(guesses[3])])
+fn history_steps(config: &Config, day: u64) -> usize {
+    (u64::from(config.weeks) * 7 * day).min(MAX_HISTORY) as usize
 }
 
 impl Series {
-    /// What is expected of a step from what was known `lead` steps before it.
-    fn expected(
-        &self,
-        seasons: &Seasons,
-        target: &Target,
-        known: &Known,
-        lead: u64,
-        spot: Spot,
-        unrest: f32,
-    ) -> Expected {
-        let (base, features) = features(&self.season, target, known);
-        let mut above = believed(seasons.day, lead) * features[CARRIED];
-        for (i, feature) in features.iter().enumerate() {
-            above += feature * spot.between(|band| self.leads[band].ridge.correction(i));
-        }
-        let point = base + above * target.size;
-        let level = width::level(point, known.usual);
-        let widening = spot.between(|band| self.leads[band].width.widening(unrest, level));
-        Expected { point, size: width::widened(target.size, widening) }
-    }
-
-    fn target(&self, seasons: &Seasons, step: u64) -> Target {
+    /// The step `lead` steps ahead of what is known.
+    fn target(&self, day: u64, step: u64, lead: u64) -> Target {
         Target {
-            guesses: Season::guesses(&self.history, seasons.day, step, self.now.usual),
-            size: self.spread.size_at(seasons.day, step, self.now.usual),
+            guesses: Season::guesses(&self.history, day, step, self.now.usual),
+            hourly: self.past.hourly(day, step, lead),
+            size: self.spread.size_at(day, step, self.now.usual),
         }
     }
 
-    /// Learns from the newest value, just come to be known.
-    fn learn(&mut self, seasons: &Seasons, step: u64, value: f32, target: &Target) {
-        let bands = &seasons.bands;
+    /// What was, or is, expected of a step `lead` steps after this was known.
+    fn expected(&self, seasons: &Seasons, step: u64, lead: u64, known: &Known, unrest: f32) -> Expected {
+        let target = self.target(seasons.day, step, lead);
+        let shares = Shares::at(&self.leads, seasons.bands.spot(lead));
+        target.expect(&target.from(&self.season, known), &shares, unrest, known.usual)
+    }
+
+    /// Learns, for every lead, from the newest value, just come to be known.
+    fn learn(&mut self, seasons: &Seasons, step: u64, value: f32, mut target: Target) {
+        let (day, bands) = (seasons.day, &seasons.bands);
+        self.turn = (self.turn + 1) % TURNS;
         for (band, &lead) in bands.leads().iter().enumerate() {
             let Some(origin) = step.checked_sub(lead) else { break };
-            let Some(known) = Known::at(&self.past, origin) else { continue };
-            let unrest = width::unrest(known.unrest);
-            let spot = Spot { band, share: 0.0 };
-            let expected = self.expected(seasons, target, &known, lead, spot, unrest);
+            let Some(known) = self.past.at(origin) else { continue };
+            let (reach, unrest) = (Reach::new(day, lead), known.unrest());
+            let keep = Lead::keep(bands, reach);
+            target.hourly = self.past.hourly(day, step, lead);
+            let outset = target.from(&self.season, &known);
+            let shares = Shares::at(&self.leads, Spot { band, share: 0.0 });
+            let expected = target.expect(&outset, &shares, unrest, known.usual);
             let error = value - expected.point;
-            self.sketches.add(bands, band, error / expected.size);
+            self.sketches.add(band, error / expected.size, keep);
             if bands.ends_window(band, step) {
                 self.learn_peak(seasons, band, origin, &known);
             }
-            let (base, mut features) = features(&self.season, target, &known);
-            features.iter_mut().for_each(|feature| *feature = feature.clamp(-LIMIT, LIMIT));
-            let surprise = ((value - base) / target.size).clamp(-LIMIT, LIMIT);
-            let left = surprise - believed(seasons.day, lead) * features[CARRIED];
-            let level = width::level(expected.point, known.usual);
-            let Lead { ridge, width } = &mut self.leads[band];
-            ridge.learn(&features, left, bands.keep());
-            ridge.fit(&STIFFNESS);
-            width.learn(bands, lead, error / target.size, unrest, level);
-            width.fit(bands, lead);
+            let sample = Sample {
+                features: outset.features,
+                surprise: (value - outset.season) / target.size,
+                error: error / target.size,
+                unrest,
+                level: width::level(expected.point, known.usual),
+            };
+            if let Some(learner) = self.leads.get_mut(band) {
+                learner.learn(reach, &sample, keep);
+                if band % usize::from(TURNS) == usize::from(self.turn) {
+                    learner.fit(bands, reach);
+                }
+            }
         }
     }
 
     /// Learns from the maximum of the steps after `origin`, up to the lead of `band`, all of them known by now.
     fn learn_peak(&mut self, seasons: &Seasons, band: usize, origin: u64, known: &Known) {
-        let bands = &seasons.bands;
-        let lead = bands.leads()[band];
-        let unrest = width::unrest(known.unrest);
-        let (mut truth, mut seen) = (f32::NEG_INFINITY, 0);
+        let lead = seasons.bands.leads()[band];
+        let (mut truth, mut seen) = (f32::NEG_INFINITY, 0.0);
         for value in self.history.run(origin + 1, lead) {
             if !value.is_nan() {
                 truth = truth.max(value);
-                seen += 1;
+                seen += 1.0;
             }
         }
-        if (seen as f32) < KNOWN_SHARE * lead as f32 {
+        if seen < KNOWN_SHARE * lead as f32 {
             return;
         }
-        let mut highest = Expected { point: f32::NEG_INFINITY, size: 1.0 };
-        for ahead in 1..=lead {
-            let target = self.target(seasons, origin + ahead);
-            let expected = self.expected(seasons, &target, known, ahead, bands.spot(ahead), unrest);
-            if expected.point > highest.point {
-                highest = expected;
-            }
-        }
-        if highest.point.is_finite() {
-            self.sketches.add_peak(bands, band, (truth - highest.point) / highest.size);
+        let unrest = known.unrest();
+        let expected = (1..=lead).map(|ahead| self.expected(seasons, origin + ahead, ahead, known, unrest));
+        // As the forecast does it: of equal ones, the last.
+        if let Some(highest) = expected.max_by(|a, b| a.point.total_cmp(&b.point)) {
+            let keep = exp2(log2(seasons.bands.window_keep(band)) / PEAK_HALF_LIVES);
+            self.sketches.add_peak(band, (truth - highest.point) / highest.size, keep);
         }
     }
-}
-
-/// Of a window, at least this share must be known for its maximum to count.
-const KNOWN_SHARE: f32 = 0.875;
-
-fn history_steps(config: &Config, day: u64) -> usize {
-    (u64::from(config.weeks) * 7 * day).min(MAX_HISTORY) as usize
 }
 
 impl SeriesModel for Series {
@@ -250,51 +157,45 @@ impl SeriesModel for Series {
         Self {
             history: Ring::new(history_steps(config, seasons.day), first),
             season: Season::new(),
-            past: std::array::from_fn(|_| Ring::new(seasons.day as usize + 1, first)),
-            now: Known { offsets: [0.0; OFFSETS], usual: 0.0, unrest: 1.0 },
+            past: Past::new(seasons.day, first),
+            now: Known::new(),
             spread: Spread::new(0.0),
-            leads: seasons.bands.leads().iter().map(|lead| Lead::new(seasons, *lead)).collect(),
+            leads: seasons.bands.leads().iter().map(|lead| Lead::new(seasons.day, *lead)).collect(),
             sketches: LeadSketches::new(&seasons.bands),
             seen: 0,
+            turn: 0,
             is_seasonal: false,
         }
     }
 
     fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
         let (day, step) = (seasons.day, self.history.next());
-        if self.seen == 0 && !value.is_nan() {
+        if value.is_nan() {
+            self.history.push(value);
+            self.past.push((self.seen > 0).then_some(&self.now));
+            return;
+        }
+        if self.seen == 0 {
             self.now.usual = value;
             self.spread = Spread::new(value);
         }
-        let target = self.target(seasons, step);
+        let target = self.target(day, step, 1);
         self.history.push(value);
-        if !value.is_nan() {
-            if !self.is_seasonal && Season::is_seasonal(&target.guesses) {
-                self.is_seasonal = true;
-                self.sketches.fade(BEFORE_FIRST_DAY);
-                for Lead { ridge, width } in &mut self.leads {
-                    ridge.fade(BEFORE_FIRST_DAY);
-                    width.fade(BEFORE_FIRST_DAY);
-                }
-            }
-            self.seen = self.seen.saturating_add(1);
-            let offset = value - self.season.mix(&target.guesses);
-            if seasons.bands.samples(step) {
-                self.learn(seasons, step, value, &target);
-                self.spread.learn(seasons, step, offset, self.now.usual);
-                self.season.weigh();
-            }
-            self.season.learn(day, &target.guesses, value, ACCIDENT * target.size);
-            for (mean, share) in self.now.offsets.iter_mut().zip(shares(day)) {
-                *mean += share * (offset - *mean);
-            }
-            self.now.unrest += UNREST_SHARE * ((offset.abs() / target.size).min(ACCIDENT) - self.now.unrest);
-            self.now.usual += (value - self.now.usual) / (self.seen as f32).min(day as f32);
+        if !self.is_seasonal && Season::is_seasonal(&target.guesses) {
+            self.is_seasonal = true;
+            self.sketches.fade(BEFORE_FIRST_DAY);
+            self.leads.iter_mut().for_each(|lead| lead.fade(BEFORE_FIRST_DAY));
         }
-        let known = if self.seen > 0 { self.now.parts() } else { [f32::NAN; KNOWN] };
-        for (ring, part) in self.past.iter_mut().zip(known) {
-            ring.push(part);
+        self.seen = self.seen.saturating_add(1);
+        let offset = value - self.season.mix(&target.guesses);
+        if seasons.bands.samples(step) {
+            self.learn(seasons, step, value, target);
+            self.spread.learn(seasons, step, offset, self.now.usual);
+            self.season.weigh();
         }
+        self.season.learn(day, &target.guesses, value, ACCIDENT * target.size);
+        self.now.push(day, value, offset, target.size, self.seen);
+        self.past.push(Some(&self.now));
     }
 
     fn is_ready(&self) -> bool {
@@ -308,23 +209,23 @@ impl SeriesModel for Series {
     fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
         self.history.fits(history_steps(config, seasons.day), next)
             && self.season.is_sound()
-            && self.past.iter().all(|ring| ring.fits(seasons.day as usize + 1, next))
-            && self.now.parts().iter().all(|part| part.is_finite())
+            && self.past.fits(seasons.day, next)
+            && self.now.is_sound()
             && self.spread.is_sound()
             && self.leads.len() == seasons.bands.leads().len()
-            && self.leads.iter().all(|lead| lead.ridge.is_sound(FEATURES) && lead.width.is_sound())
+            && self.leads.iter().all(Lead::is_sound)
             && self.sketches.is_sound(&seasons.bands)
+            && self.turn < TURNS
     }
 }
 
 impl ExpectingModel for Series {
     fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
-        let seasons = ask.seasons;
-        let unrest = width::unrest(self.now.unrest);
+        let unrest = self.now.unrest();
         for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
             let lead = ask.first + i as u64;
-            let target = self.target(seasons, self.history.next() - 1 + lead);
-            let expected = self.expected(seasons, &target, &self.now, lead, seasons.bands.spot(lead), unrest);
+            let step = self.history.next() - 1 + lead;
+            let expected = self.expected(ask.seasons, step, lead, &self.now, unrest);
             (*point, *size) = (expected.point, expected.size);
         }
     }
@@ -335,5 +236,72 @@ impl ExpectingModel for Series {
 
     fn to_load(value: f32) -> f32 {
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 288;
+
+    /// What it expects of the next `horizon` steps, after these.
+    fn expected(values: impl IntoIterator<Item = f32>, horizon: usize) -> Vec<f32> {
+        let (config, seasons) = (Config::default(), Seasons::new(300_000, 5.0));
+        let mut series = Series::new(&config, &seasons, 0, 0);
+        values.into_iter().for_each(|value| series.push(&config, &seasons, value, 0));
+        assert!(series.is_sound(&config, &seasons, series.history.next()));
+        let (mut points, mut sizes) = (vec![0.0; horizon], vec![0.0; horizon]);
+        let ask =
+            Ask { config: &config, seasons: &seasons, first: 1, horizon, levels: &[], peak_steps: 0, leaders: &[] };
+        series.expect(&ask, &mut points, &mut sizes);
+        assert!(sizes.iter().all(|size| *size > 0.0));
+        points
+    }
+
+    /// The same on every run, within -1 to 1.
+    fn noise(step: u64) -> f32 {
+        ((step * 2_654_435_761) >> 7 & 0xffff) as f32 / 32_768.0 - 1.0
+    }
+
+    fn daily(step: u64) -> f32 {
+        100.0 + 50.0 * ((step % DAY) as f32 / DAY as f32 * std::f32::consts::TAU).sin() + noise(step)
+    }
+
+    #[test]
+    fn it_learns_whether_offsets_last() {
+        // Now and then 20 more than by the season: for one step, or for a whole day.
+        let with = |length: u64| {
+            let offset = move |step: u64| if step / length % 9 == 4 { 20.0 } else { 0.0 };
+            let now = (20 * DAY..).find(|step| step / length % 9 == 4).unwrap() + length.min(24);
+            let found = expected((0..now).map(|step| daily(step) + offset(step)), 8);
+            (0..8).map(|ahead| found[ahead as usize] - daily(now + ahead)).sum::<f32>() / 8.0
+        };
+        let (short, long) = (with(1), with(DAY));
+        assert!(short.abs() < 4.0, "{short}");
+        assert!(long > 14.0, "{long}");
+    }
+
+    #[test]
+    fn what_runs_every_hour_is_foreseen_though_its_minute_differs_from_day_to_day() {
+        let has_job = |step: u64| (step + 5 * (step / DAY)) % 12 < 2;
+        let now = 20 * DAY + DAY / 2;
+        let load = |step: u64| 20.0 + noise(step) + if has_job(step) { 60.0 } else { 0.0 };
+        let found = expected((0..now).map(load), 24);
+        for job in [true, false] {
+            let of: Vec<_> = (0..24).filter(|ahead| has_job(now + ahead) == job).collect();
+            let mean = of.iter().map(|ahead| found[*ahead as usize]).sum::<f32>() / of.len() as f32;
+            let truth = if job { 80.0 } else { 20.0 };
+            assert!((mean - truth).abs() < 12.0, "{mean}, not {truth}");
+        }
+    }
+
+    #[test]
+    fn with_two_days_of_history_it_is_the_season() {
+        let found = expected((0..2 * DAY).map(daily), DAY as usize);
+        for (ahead, found) in found.iter().enumerate() {
+            let truth = daily(2 * DAY + ahead as u64);
+            assert!((found - truth).abs() < 8.0, "{ahead} ahead: {found}, not {truth}");
+        }
     }
 }

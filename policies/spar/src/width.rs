@@ -1,92 +1,124 @@
+use crate::lead::Reach;
 use crate::power::{exp2, log2};
 use crate::ridge::Ridge;
-use forecasting_kit::Bands;
 use serde::{Deserialize, Serialize};
 
-/// An error of no size at all is taken for this many usual ones, so that it has a logarithm.
+/// An error of no size at all is taken for so many usual ones, so that it has a logarithm.
 const LEAST_ERROR: f32 = 0.1;
 /// One of more than so many usual ones is an accident.
 const MOST_ERROR: f32 = 20.0;
-/// The level is told from nothing, and from the usual one, no finer than this share of the usual level.
-const LEAST_LEVEL: f32 = 1.0;
-/// How much of the present unrest is believed, beforehand, to be there one step later; with the logarithm of the lead it goes down to none a
-/// day later.
+/// A level counts as so many usual ones more than it is: what is near nothing is not told apart.
+const LEVEL_OFFSET: f32 = 1.0;
+/// A level above so many usual ones is taken for so many.
+const MOST_LEVEL: f32 = 8.0;
+/// No usual level is less, so that there is always something to divide by.
+const LEAST_USUAL: f32 = 1e-6;
+/// How much of the present unrest is believed, beforehand, to be there one step later.
 const BELIEVED_UNREST: f32 = 0.7;
-/// Samples that the beliefs weigh as much as: that errors follow the unrest, and that they do not follow the level.
+/// Samples that the beliefs weigh as much as: about the constant, that errors follow the unrest, and that they do not follow the level.
 const STIFFNESS: [f32; FEATURES] = [1.0, 28.0, 140.0];
-/// Of a day ahead, so much less of what was learnt of the unrest is used than of one step ahead.
-const UNREST_LOST_IN_A_DAY: f32 = 0.7;
+/// Of a day ahead, so much less of what was learnt of the unrest is used than of the next step: it is learnt from few independent samples.
+const UNREST_DISTRUST: f32 = 0.7;
 /// A constant, the unrest, the level.
 const FEATURES: usize = 3;
 
 /// How wide errors at one lead are: as usual at that time of day, times a power of how restless the series is at present, times a power
-/// of the level expected. The powers are learnt by regression of the errors' logarithms (a variance function after R. J. Carroll and
-/// D. Ruppert, "Transformation and weighting in regression", 1988): a power of 1 of the level is what a logarithm of the load would
-/// stabilise, one half a square root, none the load as it is.
+/// of the level expected. The powers, within 0 to 1, are learnt by regression of the errors' logarithms (a variance function: R. J.
+/// Carroll and D. Ruppert, "Transformation and weighting in regression", 1988). A power 1 of the level is what a logarithm of the load
+/// would stabilise, 1/2 what a square root would.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Width {
-    fit: Ridge,
-    /// What the fit says: the powers of unrest and level.
-    powers: [f32; 2],
+    ridge: Ridge,
+    unrest: f32,
+    level: f32,
+}
+
+/// What is believed beforehand: that the unrest goes on for the next steps, the less the farther ahead, and that the level has no part in it.
+fn belief(reach: Reach) -> [f32; FEATURES] {
+    [0.0, BELIEVED_UNREST * (1.0 - reach.log_share), 0.0]
 }
 
 impl Width {
-    pub(crate) fn new(bands: &Bands, lead: u64) -> Self {
-        let mut width = Self { fit: Ridge::new(FEATURES), powers: [0.0; 2] };
-        width.set(bands, lead);
+    /// Before anything was seen.
+    pub(crate) fn new(reach: Reach) -> Self {
+        let mut width = Self { ridge: Ridge::new(&belief(reach)), unrest: 0.0, level: 0.0 };
+        width.take_powers(reach);
         width
     }
 
-    /// What to multiply the usual size with, as a logarithm: of `unrest` and `level`, each a logarithm too.
-    pub(crate) fn widening(&self, unrest: f32, level: f32) -> f32 {
-        self.powers[0] * unrest + self.powers[1] * level
+    /// The powers of unrest and level.
+    pub(crate) fn powers(&self) -> [f32; 2] {
+        [self.unrest, self.level]
     }
 
-    /// Learns from an error, in usual sizes.
-    pub(crate) fn learn(&mut self, bands: &Bands, lead: u64, error: f32, unrest: f32, level: f32) {
+    /// Learns from an error, in usual sizes, made at this [`unrest`] and [`level`].
+    pub(crate) fn learn(&mut self, reach: Reach, error: f32, unrest: f32, level: f32, keep: f32) {
         let size = log2(error.abs().min(MOST_ERROR) + LEAST_ERROR);
-        let left = size - believed(bands, lead) * unrest;
-        self.fit.learn(&[1.0, unrest, level], left, bands.keep());
+        self.ridge.learn(&[1.0, unrest, level], size, &belief(reach), keep);
     }
 
-    pub(crate) fn fit(&mut self, bands: &Bands, lead: u64) {
-        self.fit.fit(&STIFFNESS);
-        self.set(bands, lead);
+    /// Fits anew.
+    pub(crate) fn fit(&mut self, reach: Reach) {
+        self.ridge.fit(&belief(reach), &STIFFNESS);
+        self.take_powers(reach);
     }
 
-    fn set(&mut self, bands: &Bands, lead: u64) {
-        let kept = 1.0 - UNREST_LOST_IN_A_DAY * lead as f32 / bands.day() as f32;
-        let unrest = believed(bands, lead) + self.fit.correction(1);
-        self.powers = [unrest.clamp(0.0, 1.0) * kept, self.fit.correction(2).clamp(0.0, 1.0)];
+    fn take_powers(&mut self, reach: Reach) {
+        if let [_, unrest, level] = self.ridge.coefficients() {
+            self.unrest = unrest.clamp(0.0, 1.0) * (1.0 - UNREST_DISTRUST * reach.share);
+            self.level = level.clamp(0.0, 1.0);
+        }
     }
 
+    /// Lets everything seen so far weigh `share` of what it weighed.
     pub(crate) fn fade(&mut self, share: f32) {
-        self.fit.fade(share);
+        self.ridge.fade(share);
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.fit.is_sound(FEATURES) && self.powers.iter().all(|power| (0.0..=1.0).contains(power))
+        self.ridge.is_sound(FEATURES) && self.powers().iter().all(|power| (0.0..=1.0).contains(power))
     }
 }
 
-/// The power of the unrest before anything was seen.
-fn believed(bands: &Bands, lead: u64) -> f32 {
-    BELIEVED_UNREST * (1.0 - log2(lead as f32) / log2(bands.day() as f32 + 1.0)).clamp(0.0, 1.0)
-}
-
-/// The logarithm of a mean of errors in usual sizes.
+/// The unrest, as a logarithm, of a mean of errors in usual sizes.
 pub(crate) fn unrest(mean: f32) -> f32 {
     log2(mean.clamp(0.0, MOST_ERROR) + LEAST_ERROR)
 }
 
-/// The logarithm of an expected level, in `usual` ones.
+/// A level, as a logarithm, in usual ones.
 pub(crate) fn level(expected: f32, usual: f32) -> f32 {
-    let usual = usual.max(1e-9);
-    let least = LEAST_LEVEL * usual;
-    log2((expected.clamp(0.0, 8.0 * usual) + least) / (usual + least))
+    let ratio = (expected / usual.max(LEAST_USUAL)).clamp(0.0, MOST_LEVEL);
+    log2(ratio + LEVEL_OFFSET) - log2(1.0 + LEVEL_OFFSET)
 }
 
-/// From the logarithm back.
+/// A size times two to the power of `widening`.
 pub(crate) fn widened(size: f32, widening: f32) -> f32 {
     size * exp2(widening)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_power_that_errors_follow_is_found() {
+        let reach = Reach::new(288, 16);
+        let mut width = Width::new(reach);
+        for i in 0..4000u32 {
+            let load = 10.0 + (i % 90) as f32;
+            let noise = 0.5 + (i.wrapping_mul(2_654_435_761) >> 16) as f32 / 65536.0;
+            let level = level(load, 55.0);
+            width.learn(reach, 4.0 * noise * exp2(0.8 * level), unrest(1.0), level, 1.0);
+        }
+        width.fit(reach);
+        assert!((0.6..0.9).contains(&width.powers()[1]), "{:?}", width.powers());
+        assert!(width.is_sound());
+    }
+
+    #[test]
+    fn before_anything_was_seen_unrest_is_believed_in_for_the_next_steps_only() {
+        let near = Width::new(Reach::new(288, 1)).powers();
+        let far = Width::new(Reach::new(288, 288)).powers();
+        assert!(near[0] > 0.6 && far[0] < 0.01 && near[1] == 0.0 && far[1] == 0.0, "{near:?} {far:?}");
+    }
 }
