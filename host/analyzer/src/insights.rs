@@ -14,7 +14,7 @@ mod search;
 mod sketch;
 
 pub use clusters::MAX_CLUSTERS;
-pub use lead_lag::{MAX_LAG_STEPS, MAX_LINKS_PER_FOLLOWER};
+pub use lead_lag::MAX_LAG_STEPS;
 pub use search::Search;
 
 use crate::History;

@@ -22,9 +22,7 @@ pub use archive::{
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
-pub use insights::{
-    DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, MAX_LINKS_PER_FOLLOWER, Search, find_insights,
-};
+pub use insights::{DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, Search, find_insights};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
 pub use resample::resample;

@@ -4,9 +4,9 @@ use crate::events::EventLog;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights, InstantMs,
-    Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning,
-    Revision, Role, RouteVersion, ShardId, ShardMap,
+    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
+    InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId,
+    Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use std::collections::BTreeMap;

@@ -275,6 +275,7 @@ impl Brain {
             self.guards = self.config.guard.clone().map(Guards::new);
             self.outscored = false;
             self.fuel_per_row = 0;
+            self.seeker.forget_told();
             self.stale = true;
         }
         tracing::info!(

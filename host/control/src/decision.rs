@@ -1,7 +1,7 @@
 //! What a decision record refers to: the inputs and outputs of each evaluation, as bytes under their digests.
 
 use crate::brain::{Bound, Recording};
-use isobar_model::{DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, LoadBatch, Role};
+use isobar_model::{DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, Link, LoadBatch, Role};
 use isobar_ports::Usage;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub struct ForecastInput {
     pub observed: Vec<LoadBatch>,
     /// How the instance was opened, where it was for this forecast.
     pub reopened: Option<Reopened>,
+    /// Which shards follow which, where it was told so before it was asked.
+    pub related: Option<Vec<Link>>,
     /// What it was asked.
     pub request: ForecastRequest,
 }

@@ -86,6 +86,6 @@ macro_rules! members {
 members! {
     /// The same time on earlier days.
     naive: seasonal_naive,
-    /// Level, trend and season.
-    smooth: holt_winters,
+    /// Regression on the season and the recent past.
+    spar: spar,
 }

@@ -9,13 +9,12 @@
 //! 3000 to 3099.
 
 use super::correlation::{Correlation, at_lag, dot, peak};
+use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::{Link, ShardId};
 use std::ops::Range;
 
 /// Longest lead looked for: two hours of 5-minute steps. What leads by more is better told by the time of day.
 pub const MAX_LAG_STEPS: usize = 24;
-/// Most leaders of one shard: forecasters take few covariates, and each next explains less.
-pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
 
 /// A link explains at least this share of what the follower's own past does not: less helps no forecast.
 const MIN_GAIN: f32 = 0.015;

@@ -241,12 +241,16 @@ impl Brain {
         };
         let observed = feed(instance.as_mut(), &self.history, fed)?;
         self.forecaster.fed = end;
+        let related = self.seeker.news_for(reopened.is_some());
+        if let Some(links) = &related {
+            instance.relate(request.metric, links)?;
+        }
         let batch = instance.predict(request)?;
         fits(&batch, request)?;
         let observed = if reopened.is_some() { Vec::new() } else { observed };
         Ok(Made {
             batch,
-            input: ForecastInput { observed, reopened, request: request.clone() },
+            input: ForecastInput { observed, reopened, related, request: request.clone() },
             usage: instance.usage(),
         })
     }
@@ -268,7 +272,7 @@ impl Brain {
     }
 
     fn ask_native(&mut self, request: &ForecastRequest) -> Made {
-        let input = |observed| ForecastInput { observed, reopened: None, request: request.clone() };
+        let input = |observed| ForecastInput { observed, reopened: None, related: None, request: request.clone() };
         if request.shards.is_empty() {
             return Made { batch: ForecastBatch::default(), input: input(Vec::new()), usage: Usage::default() };
         }

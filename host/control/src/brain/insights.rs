@@ -2,7 +2,7 @@
 
 use super::Brain;
 use isobar_analyzer::{InsightsSpec, Search};
-use isobar_model::Insights;
+use isobar_model::{Insights, Link};
 use std::sync::Arc;
 
 /// Steps closed between two searches: an hour of 5-minute steps. Who leads whom changes with deployments, not with minutes.
@@ -15,6 +15,28 @@ pub(super) struct Seeker {
     /// First step not closed when the last search began.
     begun: Option<u64>,
     found: Option<Arc<Insights>>,
+    /// Whether the serving forecaster knows the links that were found.
+    told: bool,
+}
+
+impl Seeker {
+    /// The links that the serving forecaster has not been told of; `anew`: it knows nothing.
+    pub(super) fn news_for(&mut self, anew: bool) -> Option<Vec<Link>> {
+        let found = self.found.as_ref()?;
+        let knew = std::mem::replace(&mut self.told, true);
+        (anew || !knew).then(|| found.links.clone())
+    }
+
+    /// As if a search had just ended.
+    #[cfg(test)]
+    pub(super) fn find(&mut self, insights: Insights) {
+        (self.found, self.told) = (Some(Arc::new(insights)), false);
+    }
+
+    /// Another forecaster serves.
+    pub(super) fn forget_told(&mut self) {
+        self.told = false;
+    }
 }
 
 impl Brain {
@@ -22,7 +44,7 @@ impl Brain {
     /// one an hour's steps after the last. Says whether there is more to do now. Not part of a tick: whoever drives the brain calls it
     /// when there is time, as often as it likes; what is found does not depend on how the work is cut.
     pub fn look_for_insights(&mut self, units: u64) -> bool {
-        let Seeker { search, begun, found } = &mut self.seeker;
+        let Seeker { search, begun, found, told } = &mut self.seeker;
         let end = self.history.end();
         if search.is_none() && end > 0 && begun.is_none_or(|begun| end >= begun + EVERY_STEPS) {
             *begun = Some(end);
@@ -30,6 +52,8 @@ impl Brain {
         }
         if let Some(insights) = search.as_mut().and_then(|search| search.work(&self.history, units)) {
             tracing::debug!(links = insights.links.len(), compared = insights.compared, "insights found");
+            // The same links again are no news.
+            *told &= found.as_ref().is_some_and(|before| before.links == insights.links);
             *found = Some(Arc::new(insights));
             *search = None;
         }

@@ -1,7 +1,8 @@
 //! Policies by script.
 
 use isobar_model::{
-    Action, ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Move, Plan, ShardId,
+    Action, ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Move, Plan,
+    ShardId,
 };
 use isobar_ports::{Forecaster, Inspection, Placer, PolicyFailure, PolicyHost, Rejection, Usage};
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub(super) struct Log {
     pub(super) opened: Vec<bool>,
     /// Start and length of each batch observed.
     pub(super) observed: Vec<(InstantMs, u32)>,
+    /// Links told, each time.
+    pub(super) related: Vec<Vec<Link>>,
 }
 
 #[derive(Debug)]
@@ -137,6 +140,13 @@ impl Forecaster for Echo {
         };
         let values = repeat(quantiles * request.horizon as usize);
         Ok(ForecastBatch { values, peaks: if request.peak_steps > 0 { repeat(quantiles) } else { vec![] } })
+    }
+
+    fn relate(&mut self, _: Metric, links: &[Link]) -> Result<(), PolicyFailure> {
+        if let Some(log) = &self.log {
+            log.lock().unwrap().related.push(links.to_vec());
+        }
+        Ok(())
     }
 
     fn forget(&mut self, shards: &[ShardId]) -> Result<(), PolicyFailure> {

@@ -1,7 +1,8 @@
 //! Swapping policies, and starting over from what is stored.
 
 use super::*;
-use isobar_model::LoadBatch;
+use crate::decision::ForecastInput;
+use isobar_model::{Insights, Link, LoadBatch};
 
 fn trace(steps: u32) -> LoadBatch {
     LoadBatch {
@@ -132,4 +133,25 @@ fn forgotten_shards_are_no_longer_forecast() {
     brain.tick(&observed(2, &[(&[1, 2, 3], 40.0)]), &rules(Mode::Auto));
     let shards: Vec<u64> = brain.forecast_of_all().shards.iter().map(|s| s.shard.0).collect();
     assert_eq!(shards, [1, 3]);
+}
+
+#[test]
+fn a_forecaster_is_told_once_which_shards_lead_and_so_is_the_next_one() {
+    let host = FakeHost::new(Script::default());
+    let mut brain = brain(&host);
+    swap(&mut brain, "echo", 1);
+    let link = Link { follower: ShardId(2), leader: ShardId(1), lag_steps: 3, strength: 0.9, gain: 0.7 };
+    brain.seeker.find(Insights { links: vec![link], ..Insights::default() });
+    let related = || host.log.lock().unwrap().related.clone();
+    let tick = brain.tick(&steady(1), &rules(Mode::Auto));
+    assert_eq!(related(), [vec![link]]);
+    let input = &tick.record.evaluations.iter().find(|e| e.role == Role::Forecast).unwrap().input;
+    let (_, bytes) = tick.inputs.iter().find(|(digest, _)| digest == input).unwrap();
+    let input: ForecastInput = postcard::from_bytes(bytes).unwrap();
+    assert_eq!(input.related, Some(vec![link]), "a replay must tell it, too");
+    brain.tick(&steady(2), &rules(Mode::Auto));
+    assert_eq!(related().len(), 1);
+    swap(&mut brain, "echo", 2);
+    brain.tick(&steady(3), &rules(Mode::Auto));
+    assert_eq!(related(), [vec![link], vec![link]]);
 }
