@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Forecasts of a track by the network as trained, in the scorer's format: what the Rust guest must reproduce.
+
+usage: track.py WEIGHTS.pt TRACK.jsonl.gz OUT.jsonl
+"""
+import gzip, json, sys
+import numpy as np
+import torch
+from features import HISTORY_DAYS, MAX_HISTORY, Store, context, targets
+from network import LEVELS, Network
+from windows import day_steps
+
+
+def forecast(net, store, s, t, horizon):
+    """Quantiles [H, Q] in the series' own units."""
+    s, t = np.array([s]), np.array([t])
+    low = np.maximum(t - np.minimum(HISTORY_DAYS * store.day[s], MAX_HISTORY), 0)
+    h = np.arange(1, horizon + 1)[None]
+    centre, unit, seq, once, now = context(store, s, low, t)
+    step, anchors = targets(store, s, low, t, h, centre, unit, now)
+    f = lambda x: torch.from_numpy(np.asarray(x, np.float32))
+    with torch.no_grad():
+        q = net(f(seq), f(once), f(step), f(anchors))[0].double().numpy()
+    return np.maximum(np.sinh(q) * unit[0] + centre[0], 0)
+
+
+def restored(path):
+    saved = torch.load(path, weights_only=False)
+    net = Network(**saved["shape"])
+    net.load_state_dict(saved["weights"])
+    return net.eval()
+
+
+def main():
+    net = restored(sys.argv[1])
+    with gzip.open(sys.argv[2], "rt") as f, open(sys.argv[3], "w") as out:
+        for row in map(json.loads, f):
+            store = Store([row["y"]], [day_steps(row["step_s"])])
+            for origin in row["origins"]:
+                q = forecast(net, store, 0, origin, max(row["horizons"]))
+                lines = {str(level): [float(f"{v:.6g}") for v in q[:, i]] for i, level in enumerate(LEVELS) if level in (0.05, 0.5, 0.9, 0.95, 0.99)}
+                out.write(json.dumps({"id": row["id"], "origin": origin, "q": lines}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
