@@ -37,3 +37,19 @@ impl ForecastBatch {
         &self.values[at..at + horizon]
     }
 }
+
+/// The most links that one follower may have: more leaders than these add next to nothing.
+pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
+
+/// What `leader` does, `follower` does some steps later.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The later one.
+    pub follower: ShardId,
+    /// The earlier one.
+    pub leader: ShardId,
+    /// By how many steps, at least 1.
+    pub lag_steps: u32,
+    /// Correlation of what is left of both loads when their daily pattern is taken away, -1 to 1.
+    pub strength: f32,
+}

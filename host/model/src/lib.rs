@@ -17,7 +17,7 @@ pub mod shard_map;
 
 pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
 pub use decision::{DecisionRecord, EvaluationRecord};
-pub use forecast::{ForecastBatch, ForecastRequest};
+pub use forecast::{ForecastBatch, ForecastRequest, Link};
 pub use ids::{
     Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
 };

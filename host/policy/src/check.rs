@@ -5,10 +5,11 @@
 
 use crate::limits::{MAX_CELLS, MAX_MOVES, MAX_NOTES, MAX_SAVED_BYTES, MAX_SCHEMA_BYTES, MAX_TEXT_BYTES};
 use crate::sandbox::{cut, one_line};
+use isobar_model::forecast::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::ids::MAX_ID;
 use isobar_model::policy::MAX_CONFIG_BYTES;
 use isobar_model::{
-    Action, ClusterView, Description, ForecastBatch, ForecastRequest, LoadBatch, Move, NodeId, Plan, ShardId,
+    Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Move, NodeId, Plan, ShardId,
 };
 use std::fmt::Display;
 
@@ -87,6 +88,25 @@ pub(crate) fn request(request: &ForecastRequest) -> Verdict<()> {
     shard_ids(&request.shards)?;
     let values = request.shards.len().checked_mul(request.quantiles.len());
     cells(values.and_then(|values| values.checked_mul(request.horizon as usize)).unwrap_or(usize::MAX))
+}
+
+/// The same for links.
+pub(crate) fn links(links: &[Link]) -> Verdict<()> {
+    if links.iter().any(|link| link.follower.0 >= MAX_ID || link.leader.0 >= MAX_ID) {
+        return refused("a shard id of 2^53 or more");
+    }
+    if links.iter().any(|link| link.lag_steps == 0 || link.follower == link.leader) {
+        return refused("a shard that follows itself, or one it is not behind");
+    }
+    if links.iter().any(|link| !(-1.0..=1.0).contains(&link.strength)) {
+        return refused("the strength of a link is not within -1 to 1");
+    }
+    let mut followers: Vec<ShardId> = links.iter().map(|link| link.follower).collect();
+    followers.sort_unstable();
+    if followers.windows(MAX_LINKS_PER_FOLLOWER + 1).any(|run| run[0] == run[MAX_LINKS_PER_FOLLOWER]) {
+        return refused(format_args!("more than {MAX_LINKS_PER_FOLLOWER} links of one follower"));
+    }
+    cells(links.len())
 }
 
 /// The same for a view.

@@ -4,7 +4,7 @@
 use crate::check;
 use crate::sandbox::Tenant;
 use isobar_model::{
-    Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Metric, Move, NodeId,
+    Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Move, NodeId,
     NodeState, Plan, ShardId,
 };
 use isobar_ports::PolicyFailure;
@@ -138,6 +138,21 @@ impl From<&ForecastRequest> for Request {
     }
 }
 
+/// Links as they cross.
+pub(crate) struct Links(wire_forecast::Metric, Vec<wire_forecast::Link>);
+
+impl Links {
+    pub(crate) fn new(of: Metric, links: &[Link]) -> Self {
+        let link = |link: &Link| wire_forecast::Link {
+            follower: link.follower.0,
+            leader: link.leader.0,
+            lag: link.lag_steps,
+            strength: link.strength,
+        };
+        Self(metric(of), links.iter().map(link).collect())
+    }
+}
+
 fn shard_ids(ids: &[ShardId]) -> Vec<u64> {
     ids.iter().map(|id| id.0).collect()
 }
@@ -162,6 +177,10 @@ pub(crate) fn observe(world: &ForecastingPolicy, guest: &mut Guest, batch: &Batc
 pub(crate) fn predict(world: &ForecastingPolicy, guest: &mut Guest, request: &Request) -> Answer<ForecastBatch> {
     let answer = world.isobar_policy_forecasting().call_predict(guest, &request.0)?;
     Ok(answer.map(|wire_forecast::ForecastBatch { values, peaks }| ForecastBatch { values, peaks }).map_err(failure))
+}
+
+pub(crate) fn relate(world: &ForecastingPolicy, guest: &mut Guest, links: &Links) -> Answer<()> {
+    Ok(world.isobar_policy_forecasting().call_relate(guest, links.0, &links.1)?.map_err(failure))
 }
 
 pub(crate) fn forget(world: &ForecastingPolicy, guest: &mut Guest, shards: &[u64]) -> Answer<()> {

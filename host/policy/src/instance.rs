@@ -1,10 +1,10 @@
 //! Instances of policies behind the port's traits.
 
 use crate::check;
-use crate::contract::{self, Batch, ForecastingPolicy, Lifecycle, PlacementPolicy, Request, View};
+use crate::contract::{self, Batch, ForecastingPolicy, Lifecycle, Links, PlacementPolicy, Request, View};
 use crate::limits::{Effective, Limits, MAX_SAVED_BYTES, Work};
 use crate::sandbox::Sandbox;
-use isobar_model::{ClusterView, Description, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
+use isobar_model::{ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
 
 /// A running policy of either role.
@@ -79,6 +79,14 @@ impl Forecaster for Instance<ForecastingPolicy> {
         let asked = Request::from(request);
         let answer = self.sandbox.call(limits, move |world, guest| contract::predict(world, guest, &asked))?;
         check::forecast(request, answer).map_err(|what| self.invalid(what))
+    }
+
+    fn relate(&mut self, metric: Metric, links: &[Link]) -> Result<(), PolicyFailure> {
+        check::links(links).map_err(ill_posed)?;
+        // Each link may be learnt from at once.
+        let limits = self.effective(links.len(), links.len(), 0);
+        let links = Links::new(metric, links);
+        self.sandbox.call(limits, move |world, guest| contract::relate(world, guest, &links))
     }
 
     fn forget(&mut self, shards: &[ShardId]) -> Result<(), PolicyFailure> {

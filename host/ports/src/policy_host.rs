@@ -2,7 +2,9 @@
 //!
 //! All calls are synchronous and bounded in time; callers keep them off the threads that serve data.
 
-use isobar_model::{ClusterView, Description, Digest, ForecastBatch, ForecastRequest, LoadBatch, Plan, Role, ShardId};
+use isobar_model::{
+    ClusterView, Description, Digest, ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, Plan, Role, ShardId,
+};
 
 /// What a call cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +78,10 @@ pub trait Forecaster: Send {
     fn observe(&mut self, batch: &LoadBatch) -> Result<(), PolicyFailure>;
     /// Asks for a forecast. The answer's lengths fit the request; all values are finite, not negative, ordered by quantile.
     fn predict(&mut self, request: &ForecastRequest) -> Result<ForecastBatch, PolicyFailure>;
+    /// Tells it which shards follow which, in place of what was said before. A policy may pass over it.
+    fn relate(&mut self, _metric: Metric, _links: &[Link]) -> Result<(), PolicyFailure> {
+        Ok(())
+    }
     /// Drops shards.
     fn forget(&mut self, shards: &[ShardId]) -> Result<(), PolicyFailure>;
     /// Its state, for the next revision of the same policy.

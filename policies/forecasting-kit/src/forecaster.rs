@@ -1,8 +1,10 @@
 use crate::envelope::{seal, unseal};
+use crate::error_quantiles::Scratch;
 use crate::failure::Failure;
-use crate::series_model::{Seasons, SeriesModel};
+use crate::series_model::{Ask, Seasons, SeriesModel};
+use isobar_model::forecast::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::ids::MAX_ID;
-use isobar_model::{ForecastBatch, ForecastRequest, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +26,8 @@ pub struct Forecaster<M: SeriesModel> {
     state: State<M>,
     /// Known with the first batch.
     seasons: Option<Seasons>,
+    /// Which shards follow which: of each follower, at most as many as the contract allows. Not saved: the host says it again.
+    links: BTreeMap<(Metric, ShardId), Vec<Link>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,7 +62,12 @@ impl<M: SeriesModel> Forecaster<M> {
         }
         let config: M::Config = serde_json::from_str(config).map_err(|error| Failure::Config(error.to_string()))?;
         M::check(&config).map_err(Failure::Config)?;
-        Ok(Self { config, state: State { step_ms: 0, next: BTreeMap::new(), tracks: BTreeMap::new() }, seasons: None })
+        Ok(Self {
+            config,
+            state: State { step_ms: 0, next: BTreeMap::new(), tracks: BTreeMap::new() },
+            seasons: None,
+            links: BTreeMap::new(),
+        })
     }
 
     /// Shows it steps. Those of a shard that it has seen already are passed over; a gap counts as missing.
@@ -99,17 +108,17 @@ impl<M: SeriesModel> Forecaster<M> {
                 .state
                 .tracks
                 .entry((batch.metric, *shard))
-                .or_insert_with(|| Track::new(&self.config, seasons, first));
+                .or_insert_with(|| Track::new(&self.config, seasons, first, *shard));
             if first.saturating_sub(track.next) > MAX_GAP_DAYS * seasons.day {
-                *track = Track::new(&self.config, seasons, first);
+                *track = Track::new(&self.config, seasons, first, *shard);
             }
             while track.next < first {
-                track.push(&self.config, seasons, f32::NAN);
+                track.push(&self.config, seasons, f32::NAN, (after - track.next - 1) as usize);
             }
             let seen = usize::try_from(track.next - first).unwrap_or(usize::MAX);
             for value in batch.row(row).iter().skip(seen) {
                 let value = if value.is_finite() { value.clamp(0.0, MAX_LOAD) } else { f32::NAN };
-                track.push(&self.config, seasons, value);
+                track.push(&self.config, seasons, value, (after - track.next - 1) as usize);
             }
         }
         Ok(())
@@ -133,7 +142,7 @@ impl<M: SeriesModel> Forecaster<M> {
         let none = || Failure::NotReady("none of these shards has been observed yet".to_owned());
         let seasons = self.seasons.as_ref().ok_or_else(none)?;
         let now = *self.state.next.get(&request.metric).ok_or_else(none)?;
-        let mut scratch = Scratch::new(seasons, request);
+        let mut scratch = Scratch::default();
         let mut any = false;
         for (row, shard) in request.shards.iter().enumerate() {
             let Some(track) = self.state.tracks.get(&(request.metric, *shard)) else { continue };
@@ -143,15 +152,58 @@ impl<M: SeriesModel> Forecaster<M> {
             any = true;
             let values = &mut out.values[row * levels.len() * horizon..(row + 1) * levels.len() * horizon];
             let peaks = &mut out.peaks[row * peaks..(row + 1) * peaks];
-            scratch.forecast(&self.config, seasons, track, now, request, values, peaks);
+            let led = self.links.get(&(request.metric, *shard)).map_or(&[][..], Vec::as_slice);
+            let leaders: Vec<(Link, &M)> = led.iter().filter_map(|link| self.leader(request.metric, *link)).collect();
+            let ask = Ask {
+                config: &self.config,
+                seasons,
+                // A shard that missed the last batches is looked at from further away.
+                first: now.saturating_sub(track.next) + 1,
+                horizon,
+                levels,
+                peak_steps: request.peak_steps as usize,
+                leaders: &leaders,
+            };
+            track.model.forecast(&ask, &mut scratch, values, peaks);
+            mend(values, horizon);
+            mend(peaks, 1);
         }
         if any { Ok(out) } else { Err(none()) }
+    }
+
+    /// Takes in which shards follow which, in place of what was said before of this metric. Of a follower with more links than the contract
+    /// allows, the first ones count.
+    ///
+    /// # Errors
+    /// [`Failure::Other`] for a link that can't be; nothing has changed then.
+    pub fn relate(&mut self, metric: Metric, links: &[Link]) -> Result<(), Failure> {
+        let sound = |link: &Link| link.lag_steps > 0 && link.leader != link.follower && link.strength.is_finite();
+        if let Some(link) = links.iter().find(|link| !sound(link)) {
+            let Link { follower, leader, lag_steps, strength } = link;
+            return Err(Failure::Other(format!(
+                "no link: shard {follower} after {leader} by {lag_steps} steps, with strength {strength}"
+            )));
+        }
+        self.links.retain(|(of, _), _| *of != metric);
+        for link in links {
+            let own = self.links.entry((metric, link.follower)).or_default();
+            if own.len() < MAX_LINKS_PER_FOLLOWER {
+                own.push(*link);
+            }
+        }
+        Ok(())
+    }
+
+    fn leader(&self, metric: Metric, link: Link) -> Option<(Link, &M)> {
+        let track = self.state.tracks.get(&(metric, link.leader))?;
+        track.model.is_ready().then_some((link, &track.model))
     }
 
     /// Drops shards that are gone for ever.
     pub fn forget(&mut self, shards: &[ShardId]) {
         let gone: std::collections::BTreeSet<_> = shards.iter().collect();
         self.state.tracks.retain(|(_, shard), _| !gone.contains(shard));
+        self.links.retain(|(_, shard), _| !gone.contains(shard));
     }
 
     /// Everything that [`restore`](Self::restore) needs to go on from here.
@@ -197,14 +249,19 @@ impl<M: SeriesModel> Forecaster<M> {
 }
 
 impl<M: SeriesModel> Track<M> {
-    fn new(config: &M::Config, seasons: &Seasons, first: u64) -> Self {
-        Self { next: first, model: M::new(config, seasons, first) }
+    fn new(config: &M::Config, seasons: &Seasons, first: u64, shard: ShardId) -> Self {
+        Self { next: first, model: M::new(config, seasons, first, phase(shard)) }
     }
 
-    fn push(&mut self, config: &M::Config, seasons: &Seasons, value: f32) {
-        self.model.push(config, seasons, value);
+    fn push(&mut self, config: &M::Config, seasons: &Seasons, value: f32, to_come: usize) {
+        self.model.push(config, seasons, value, to_come);
         self.next += 1;
     }
+}
+
+/// A number that differs from shard to shard without a pattern (Fibonacci hashing: Knuth, The Art of Computer Programming, volume 3).
+fn phase(shard: ShardId) -> u64 {
+    shard.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
 
 /// Refuses a request outside the contract.
@@ -222,66 +279,11 @@ fn check(request: &ForecastRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Room for one series' forecast, used again for the next.
-struct Scratch {
-    points: Vec<f32>,
-    sizes: Vec<f32>,
-    lead_errors: Vec<f32>,
-    peak_errors: Vec<f32>,
-}
-
-impl Scratch {
-    fn new(seasons: &Seasons, request: &ForecastRequest) -> Self {
-        let steps = request.horizon.max(request.peak_steps) as usize;
-        let errors = seasons.bands.leads().len() * request.quantiles.len();
-        Self {
-            points: vec![0.0; steps],
-            sizes: vec![0.0; steps],
-            lead_errors: vec![0.0; errors],
-            peak_errors: vec![0.0; errors],
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one series' share of one request; a struct would only rename them")]
-    fn forecast<M: SeriesModel>(
-        &mut self,
-        config: &M::Config,
-        seasons: &Seasons,
-        track: &Track<M>,
-        now: u64,
-        request: &ForecastRequest,
-        values: &mut [f32],
-        peaks: &mut [f32],
-    ) {
-        let levels = request.quantiles.as_slice();
-        let horizon = request.horizon as usize;
-        // A shard that missed the last batches is looked at from further away.
-        let first = now.saturating_sub(track.next) + 1;
-        track.model.expect(config, seasons, first, &mut self.points, &mut self.sizes);
-        let sketches = track.model.sketches();
-        sketches.lead_quantiles(levels, &mut self.lead_errors);
-        for step in 0..horizon {
-            let spot = seasons.bands.spot(first + step as u64);
-            let mut least = 0.0f32;
-            for level in 0..levels.len() {
-                let error = spot.between(|band| self.lead_errors[band * levels.len() + level]);
-                least = least.max(bounded(M::to_load(self.points[step] + self.sizes[step] * error)));
-                values[level * horizon + step] = least;
-            }
-        }
-        if peaks.is_empty() {
-            return;
-        }
-        sketches.peak_quantiles(levels, &mut self.peak_errors);
-        let window = request.peak_steps as usize;
-        let highest = (0..window).max_by(|a, b| self.points[*a].total_cmp(&self.points[*b])).unwrap_or(0);
-        let spot = seasons.bands.spot(first - 1 + window as u64);
-        let mut least = 0.0f32;
-        for (level, peak) in peaks.iter_mut().enumerate() {
-            let error = spot.between(|band| self.peak_errors[band * levels.len() + level]);
-            least = least.max(bounded(M::to_load(self.points[highest] + self.sizes[highest] * error)));
-            *peak = least;
-        }
+/// Makes quantiles of one series what the contract asks for: finite, not negative, and of one step not falling.
+fn mend(values: &mut [f32], horizon: usize) {
+    for at in 0..values.len() {
+        let below = at.checked_sub(horizon).map_or(0.0, |below| values[below]);
+        values[at] = bounded(values[at]).max(below);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{Failure, Forecaster, SeriesModel};
 use bindings::exports::isobar::policy::{forecasting, lifecycle};
 use bindings::isobar::policy::types;
-use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
 use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -75,6 +75,17 @@ impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
         };
         let batch = with(|policy: &mut Forecaster<M>| policy.predict(&request))?;
         Ok(forecasting::ForecastBatch { values: batch.values, peaks: batch.peaks })
+    }
+
+    fn relate(metric: types::Metric, links: Vec<forecasting::Link>) -> Result<(), types::Failure> {
+        let link = |link: forecasting::Link| Link {
+            follower: ShardId(link.follower),
+            leader: ShardId(link.leader),
+            lag_steps: link.lag,
+            strength: link.strength,
+        };
+        let links: Vec<Link> = links.into_iter().map(link).collect();
+        with(|policy: &mut Forecaster<M>| policy.relate(metric.into(), &links))
     }
 
     fn forget(shards: Vec<u64>) {

@@ -1,14 +1,15 @@
 //! What forecasting policies share, so that each need only model one shard's load.
 //!
 //! A policy implements [`SeriesModel`] for one series; [`Forecaster`] keeps one model a metric and shard, lines batches up in time,
-//! checks what comes in and what goes out, and saves and restores the whole. [`LeadSketches`] turns a model's own past errors into
-//! quantiles by lead and quantiles of the maximum, in units of their usual size ([`Spread`]); [`Drift`] carries the present deviation
-//! forward. `guest` is the component's shell.
+//! checks what comes in and what goes out, knows which shards follow which, and saves and restores the whole. A model that only says what
+//! it expects is an [`ExpectingModel`]: [`LeadSketches`] turns its own past errors into quantiles by lead and quantiles of the maximum, in
+//! units of their usual size ([`Spread`]); [`Drift`] carries the present deviation forward. `guest` is the component's shell.
 //!
 //! Architecture invariant: everything but `guest` compiles natively too; no clock, no randomness, no I/O; no call panics, whatever the input.
 
 mod drift;
 mod envelope;
+mod error_quantiles;
 mod failure;
 mod forecaster;
 #[cfg(target_family = "wasm")]
@@ -20,10 +21,11 @@ mod sketch;
 mod spread;
 
 pub use drift::Drift;
+pub use error_quantiles::{ExpectingModel, Scratch, forecast_from_errors};
 pub use failure::Failure;
 pub use forecaster::{Forecaster, MAX_HORIZON_STEPS, MAX_LOAD, MAX_SAVE_BYTES};
 pub use lead_sketches::{Bands, LeadSketches, Spot};
 pub use ring::Ring;
-pub use series_model::{Seasons, SeriesModel};
+pub use series_model::{Ask, Seasons, SeriesModel};
 pub use sketch::Sketch;
 pub use spread::Spread;

@@ -1,4 +1,6 @@
-use crate::lead_sketches::{Bands, LeadSketches};
+use crate::error_quantiles::Scratch;
+use crate::lead_sketches::Bands;
+use isobar_model::Link;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Milliseconds of a day: the season of loads that follow people.
@@ -24,6 +26,25 @@ impl Seasons {
     }
 }
 
+/// What one model is asked, once for each series of a request.
+#[derive(Debug)]
+pub struct Ask<'a, M: SeriesModel> {
+    /// The policy's configuration.
+    pub config: &'a M::Config,
+    /// Time, as its steps count it.
+    pub seasons: &'a Seasons,
+    /// Lead of the first step asked for: 1, or more for a shard that missed the last batches.
+    pub first: u64,
+    /// Steps asked for.
+    pub horizon: usize,
+    /// Levels of the quantiles asked for, ascending within 0 to 1.
+    pub levels: &'a [f32],
+    /// Also the maximum over the first so many steps; 0: not asked for.
+    pub peak_steps: usize,
+    /// Shards that this one follows, as far as they are known here.
+    pub leaders: &'a [(Link, &'a M)],
+}
+
 /// A forecaster of one series of loads, fed step by step.
 ///
 /// Values pushed are finite and within 0 to [`MAX_LOAD`](crate::MAX_LOAD), or NaN where the step is missing.
@@ -43,18 +64,17 @@ pub trait SeriesModel: Sized + Serialize + DeserializeOwned {
     fn check(config: &Self::Config) -> Result<(), String>;
     /// Days after which a past error counts half.
     fn error_half_life_days(config: &Self::Config) -> f32;
-    /// A model that has seen nothing; its first value will belong to step `first`.
-    fn new(config: &Self::Config, seasons: &Seasons, first: u64) -> Self;
-    /// Adds the value of the next step.
-    fn push(&mut self, config: &Self::Config, seasons: &Seasons, value: f32);
+    /// A model that has seen nothing; its first value will belong to step `first`. `phase` differs from shard to shard: what is done
+    /// seldom, such as fitting anew, is done where `step + phase` says so, and no tick has to do it for all shards.
+    fn new(config: &Self::Config, seasons: &Seasons, first: u64, phase: u64) -> Self;
+    /// Adds the value of the next step, of a batch that has `to_come` more steps after it. Must leave the same state however steps are
+    /// batched: `to_come` may only save work whose result would be overwritten within the batch.
+    fn push(&mut self, config: &Self::Config, seasons: &Seasons, value: f32, to_come: usize);
     /// Whether it has seen any value at all.
     fn is_ready(&self) -> bool;
-    /// Writes its expectation, and the usual size of its errors, for the `points.len()` steps from lead `first` on (1: the next step).
-    fn expect(&self, config: &Self::Config, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]);
-    /// Its past errors.
-    fn sketches(&self) -> &LeadSketches;
-    /// From the scale the model works on back to load. Rising.
-    fn to_load(value: f32) -> f32;
+    /// Writes quantiles of the load to come, `values[level * horizon + step]`, and of its maximum, `peaks[level]` (empty: not asked for). The
+    /// caller mends what is not finite, negative, or falls from one level to the next.
+    fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]);
     /// Whether it is one that pushing could have made, standing at step `next`: what a restored one must prove.
     fn is_sound(&self, config: &Self::Config, seasons: &Seasons, next: u64) -> bool;
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use forecasting_kit::{Failure, Forecaster, SeriesModel};
-use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
 use proptest::prelude::*;
 
 const STEP_MS: u32 = 3_600_000;
@@ -241,6 +241,29 @@ for_each_policy! {
         policy.forget(&[ShardId(1)]);
         assert!(matches!(policy.predict(&both), Err(Failure::NotReady(_))));
         assert_eq!(policy.predict(&request(&[], 2, 3)), Ok(ForecastBatch::default()));
+    }
+
+    fn links_of_any_kind_leave_forecasts_within_the_contract<M>() {
+        proptest!(ProptestConfig::with_cases(48), |(
+            histories in proptest::collection::vec(any_history(), 3),
+            links in proptest::collection::vec((1u64..6, 1u64..6, 0u32..400, -1.5f32..1.5), 0..20),
+        )| {
+            let length = histories.iter().map(Vec::len).max().unwrap_or(0);
+            let rows: Vec<Vec<f32>> = histories.iter().map(|row| {
+                row.iter().copied().chain(std::iter::repeat(f32::NAN)).take(length).collect()
+            }).collect();
+            let mut policy = policy::<M>();
+            policy.observe(&batch(0, &rows)).unwrap();
+            let links: Vec<Link> = links.into_iter().map(|(follower, leader, lag_steps, strength)| {
+                Link { follower: ShardId(follower), leader: ShardId(leader), lag_steps, strength }
+            }).collect();
+            let impossible = links.iter().any(|link| link.lag_steps == 0 || link.leader == link.follower);
+            prop_assert_eq!(policy.relate(Metric::Load, &links).is_err(), impossible);
+            let request = request(&[1, 2, 3], 30, 12);
+            if let Ok(forecast) = policy.predict(&request) {
+                assert_within_the_contract(&request, &forecast);
+            }
+        });
     }
 
     fn metrics_are_series_of_their_own<M>() {

@@ -1,5 +1,7 @@
 use crate::smoother::{Place, SETTINGS, Smoother};
-use forecasting_kit::{Drift, LeadSketches, Ring, Seasons, SeriesModel, Spread};
+use forecasting_kit::{
+    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, Spread, forecast_from_errors,
+};
 use serde::{Deserialize, Serialize};
 
 /// What was learnt of errors before the first whole day counts for this much after it: it was learnt without a season.
@@ -75,7 +77,7 @@ impl SeriesModel for Series {
         config.error_half_life_days
     }
 
-    fn new(_: &Config, seasons: &Seasons, first: u64) -> Self {
+    fn new(_: &Config, seasons: &Seasons, first: u64, _: u64) -> Self {
         let ring = || Ring::new(seasons.day as usize + 1, first);
         Self {
             smoothers: vec![Smoother::new(seasons.day); SETTINGS.len()],
@@ -92,7 +94,7 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32) {
+    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
         let (day, step) = (seasons.day, self.history.next());
         let value = value.sqrt();
         if self.seen == 0 && !value.is_nan() {
@@ -148,11 +150,30 @@ impl SeriesModel for Series {
         self.seen > 0
     }
 
-    fn expect(&self, _: &Config, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]) {
+    fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+        forecast_from_errors(self, ask, scratch, values, peaks);
+    }
+
+    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
+        let steps = seasons.day as usize + 1;
+        self.smoothers.len() == SETTINGS.len()
+            && self.smoothers.iter().all(|smoother| smoother.is_sound(seasons.day))
+            && self.chosen < SETTINGS.len()
+            && [&self.history, &self.levels, &self.trends, &self.seasons].iter().all(|ring| ring.fits(steps, next))
+            && self.drift.is_sound(&seasons.bands, next)
+            && self.usual.is_finite()
+            && self.spread.is_sound()
+            && self.sketches.is_sound(&seasons.bands)
+    }
+}
+
+impl ExpectingModel for Series {
+    fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
+        let seasons = ask.seasons;
         let now = self.history.next() - 1;
         let chosen = &self.smoothers[self.chosen];
         for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
-            let lead = first + i as u64;
+            let lead = ask.first + i as u64;
             let step = now + lead;
             *point = chosen.level
                 + Smoother::trend_after(chosen.trend, lead)
@@ -169,17 +190,5 @@ impl SeriesModel for Series {
     fn to_load(value: f32) -> f32 {
         let root = value.max(0.0);
         root * root
-    }
-
-    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
-        let steps = seasons.day as usize + 1;
-        self.smoothers.len() == SETTINGS.len()
-            && self.smoothers.iter().all(|smoother| smoother.is_sound(seasons.day))
-            && self.chosen < SETTINGS.len()
-            && [&self.history, &self.levels, &self.trends, &self.seasons].iter().all(|ring| ring.fits(steps, next))
-            && self.drift.is_sound(&seasons.bands, next)
-            && self.usual.is_finite()
-            && self.spread.is_sound()
-            && self.sketches.is_sound(&seasons.bands)
     }
 }

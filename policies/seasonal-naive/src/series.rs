@@ -1,5 +1,7 @@
 use crate::season::Season;
-use forecasting_kit::{Drift, LeadSketches, Ring, Seasons, SeriesModel, Spread};
+use forecasting_kit::{
+    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, Spread, forecast_from_errors,
+};
 use serde::{Deserialize, Serialize};
 
 /// The most values of history kept, whatever the step: 64 KiB.
@@ -68,7 +70,7 @@ impl SeriesModel for Series {
         config.error_half_life_days
     }
 
-    fn new(config: &Config, seasons: &Seasons, first: u64) -> Self {
+    fn new(config: &Config, seasons: &Seasons, first: u64, _: u64) -> Self {
         Self {
             history: Ring::new(history_steps(config, seasons.day), first),
             expected: Ring::new(seasons.day as usize + 1, first),
@@ -82,7 +84,7 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32) {
+    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
         let (day, step) = (seasons.day, self.history.next());
         if self.seen == 0 && !value.is_nan() {
             self.usual = value;
@@ -120,10 +122,27 @@ impl SeriesModel for Series {
         self.seen > 0
     }
 
-    fn expect(&self, _: &Config, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]) {
+    fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+        forecast_from_errors(self, ask, scratch, values, peaks);
+    }
+
+    fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
+        self.history.fits(history_steps(config, seasons.day), next)
+            && self.expected.fits(seasons.day as usize + 1, next)
+            && self.season.is_sound()
+            && self.drift.is_sound(&seasons.bands, next)
+            && self.usual.is_finite()
+            && self.spread.is_sound()
+            && self.sketches.is_sound(&seasons.bands)
+    }
+}
+
+impl ExpectingModel for Series {
+    fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
+        let seasons = ask.seasons;
         let next = self.history.next();
         for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
-            let lead = first + i as u64;
+            let lead = ask.first + i as u64;
             let step = next - 1 + lead;
             let guesses = Season::guesses(&self.history, seasons.day, step, self.usual);
             *point = self.season.mix(&guesses) + self.drift.carried_from_now(&seasons.bands, lead);
@@ -137,15 +156,5 @@ impl SeriesModel for Series {
 
     fn to_load(value: f32) -> f32 {
         value
-    }
-
-    fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
-        self.history.fits(history_steps(config, seasons.day), next)
-            && self.expected.fits(seasons.day as usize + 1, next)
-            && self.season.is_sound()
-            && self.drift.is_sound(&seasons.bands, next)
-            && self.usual.is_finite()
-            && self.spread.is_sound()
-            && self.sketches.is_sound(&seasons.bands)
     }
 }

@@ -3,7 +3,7 @@
 
 wit_bindgen::generate!({ path: "../../../wit", world: "forecasting-policy" });
 
-use exports::isobar::policy::forecasting::{Failure, ForecastBatch, Guest, LoadBatch, Request};
+use exports::isobar::policy::forecasting::{Failure, ForecastBatch, Guest, Link, LoadBatch, Metric, Request};
 use exports::isobar::policy::lifecycle::{self, Description};
 use isobar::policy::logging::{self, Level};
 use std::cell::RefCell;
@@ -149,6 +149,11 @@ impl Guest for Hostile {
             _ => {}
         }
         Ok(forecast)
+    }
+
+    fn relate(_: Metric, _: Vec<Link>) -> Result<(), Failure> {
+        misbehave("relate");
+        Ok(())
     }
 
     fn forget(shards: Vec<u64>) {

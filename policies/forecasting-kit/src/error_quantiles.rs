@@ -1,0 +1,62 @@
+use crate::lead_sketches::LeadSketches;
+use crate::series_model::{Ask, SeriesModel};
+
+/// A model that says what it expects and how large its errors usually are: its quantiles are those of its own past errors, in units of
+/// their usual size. No distribution is assumed (the idea of split conformal prediction: Vovk, Gammerman, Shafer 2005).
+pub trait ExpectingModel: SeriesModel {
+    /// Writes its expectation, and the usual size of its errors, for the `points.len()` steps from lead `ask.first` on.
+    fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]);
+    /// Its past errors.
+    fn sketches(&self) -> &LeadSketches;
+    /// From the scale the model works on back to load. Rising.
+    fn to_load(value: f32) -> f32;
+}
+
+/// Room for one series' forecast, used again for the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    points: Vec<f32>,
+    sizes: Vec<f32>,
+    lead_errors: Vec<f32>,
+    peak_errors: Vec<f32>,
+}
+
+/// [`SeriesModel::forecast`] of an [`ExpectingModel`].
+pub fn forecast_from_errors<M: ExpectingModel>(
+    model: &M,
+    ask: &Ask<'_, M>,
+    scratch: &mut Scratch,
+    values: &mut [f32],
+    peaks: &mut [f32],
+) {
+    let (bands, levels) = (&ask.seasons.bands, ask.levels.len());
+    let Scratch { points, sizes, lead_errors, peak_errors } = scratch;
+    for (room, length) in [
+        (&mut *points, ask.horizon.max(ask.peak_steps)),
+        (&mut *sizes, ask.horizon.max(ask.peak_steps)),
+        (&mut *lead_errors, bands.leads().len() * levels),
+        (&mut *peak_errors, bands.leads().len() * levels),
+    ] {
+        room.resize(length, 0.0);
+    }
+    model.expect(ask, points, sizes);
+    let sketches = model.sketches();
+    sketches.lead_quantiles(ask.levels, lead_errors);
+    for step in 0..ask.horizon {
+        let spot = bands.spot(ask.first + step as u64);
+        for level in 0..levels {
+            let error = spot.between(|band| lead_errors[band * levels + level]);
+            values[level * ask.horizon + step] = M::to_load(points[step] + sizes[step] * error);
+        }
+    }
+    if peaks.is_empty() {
+        return;
+    }
+    sketches.peak_quantiles(ask.levels, peak_errors);
+    let highest = (0..ask.peak_steps).max_by(|a, b| points[*a].total_cmp(&points[*b])).unwrap_or(0);
+    let spot = bands.spot(ask.first - 1 + ask.peak_steps as u64);
+    for (level, peak) in peaks.iter_mut().enumerate() {
+        let error = spot.between(|band| peak_errors[band * levels + level]);
+        *peak = M::to_load(points[highest] + sizes[highest] * error);
+    }
+}
