@@ -1,7 +1,7 @@
 """What the network is shown. The Rust guest computes the same, from the same history: see `src/features.rs`."""
 import numpy as np
 
-FINE = 24          # last steps shown one by one
+FINE = 16          # last steps shown one by one
 COARSE = 24        # bins before them, of two hours (but never below a step)
 DAYS = 7           # earlier days looked at
 WEEKS = 4          # earlier weeks looked at
@@ -9,6 +9,7 @@ SAMPLE = 512       # values of history from which its quantiles are taken
 SAMPLE_QUANTILES = (0.02, 0.1, 0.25, 0.75, 0.9, 0.98, 1.0)
 HISTORY_DAYS = 28
 MAX_HISTORY = 16384
+TRIALS = 64        # past moments, spread over a week, at which simple guesses are tried
 SEQ = 4            # inputs of one encoder step
 Z_MAX = 12.0
 
@@ -109,6 +110,8 @@ def context(store, s, low, t):
     last = store.at(s[:, None], t[:, None] - 1 - np.arange(12)[None], low[:, None], t[:, None])
     last = np.where(np.isfinite(last), last, now[12][:, None])
     once += [z(last.max(1)), z(last.min(1))]
+    once += record(store, s, low, t, z, now)
+    drift = now_drift(once)
     once = np.stack(once, 1)
     # Encoder: bins, then steps, oldest first.
     width = np.maximum(d // 12, 1)
@@ -123,7 +126,39 @@ def context(store, s, low, t):
     here = filled(here, lag)
     rough = log_ratio(store.mean("d1", S, a, a + w, L + 1, T)[0], np.broadcast_to(unit[:, None], a.shape))
     seq = np.stack([z(here), z(lag), rough * 0.5, np.where(np.arange(COARSE + FINE)[None] < COARSE, 1.0, 0.0) + 0 * a], 2)
-    return centre, unit, seq, once, {k: z(v) for k, v in now.items()}
+    return centre, unit, seq, once, {k: z(v) for k, v in now.items()} | drift
+
+
+def now_drift(once):
+    """What the last hour is above yesterday's, and the last three steps above the mean of seven days': places 6 to 16 of `once`."""
+    return {"drift_day": once[13], "drift_days": np.mean(once[6:13], axis=0)}
+
+
+def record(store, s, low, t, z, now):
+    """How far simple guesses were off lately: logarithms of their mean errors, in units of z."""
+    d = store.day[s]
+    span = np.minimum(7 * d, np.maximum(t - low - d, 1))
+    at = t[:, None] - 1 - (np.arange(TRIALS)[None] * span[:, None]) // TRIALS
+    S, LOW, T, D = s[:, None], low[:, None], t[:, None], d[:, None]
+    value = lambda i: store.at(S, i, LOW, T)
+    truth = z(value(at))
+    days = np.stack([z(value(at - k * D)) for k in range(1, DAYS + 1)])
+    known = np.isfinite(days)
+    n = known.sum(0)
+    mean_of = lambda x, m: np.where(np.isfinite(x[:m]).any(0), np.where(np.isfinite(x[:m]), x[:m], 0).sum(0) / np.maximum(np.isfinite(x[:m]).sum(0), 1), np.nan)
+    mean7 = mean_of(days, 7)
+    full = np.where(known, days, mean7)
+    median = np.sort(full, 0)[3]
+    week = days[6]
+    near = z(store.mean("v", S, at - D - 2, at - D + 3, LOW, T)[0])
+    guesses = [days[0], mean_of(days, 3), mean7, median, week, near, z(value(at - 1)), z(value(at - 12))]
+    out = []
+    for guess in guesses:
+        error = np.minimum(np.abs(truth - guess), 4.0)
+        ok = np.isfinite(error)
+        mean = np.where(ok, error, 0).sum(1) / np.maximum(ok.sum(1), 1)
+        out.append(np.log(np.where(ok.any(1), mean, 1.0) + 0.01))
+    return out
 
 
 def targets(store, s, low, t, h, centre, unit, now):
@@ -169,5 +204,24 @@ def targets(store, s, low, t, h, centre, unit, now):
         n1, n12,
         np.log(h) / 3 - 1, 1.0 / h, np.minimum(hd, 3.0), np.exp(-h / 6.0), np.minimum(ahead - 1, 7) / 3.0, np.cos(2 * np.pi * hd), np.sin(2 * np.pi * hd))]
     features = np.concatenate(f, -1)
-    anchors = np.stack([n1, n3, n12, nd, first[..., 0], first[..., :3].mean(-1), med7, mean7, weeks[..., 0], weeks.mean(-1), near.mean(-1)], -1)
+    anchors = np.stack([n1, n3, n12, nd, first[..., 0], first[..., :3].mean(-1), med7, mean7, weeks[..., 0], weeks.mean(-1), near.mean(-1),
+                        first[..., 0] + now["drift_day"][:, None], mean7 + now["drift_days"][:, None]], -1)
     return features.astype(np.float32), anchors.astype(np.float32)
+
+
+HIGHEST_OF = (4, 5, 6, 7, 9)  # places of 0.5, 0.75, 0.9, 0.95, 0.99 among the levels
+
+
+def peaks(step, q, n, d):
+    """What is said of the maximum over the first n steps [B]: features [B, P] and anchors [B, A], from features and quantiles [B, L, .] of all."""
+    B, L, _ = step.shape
+    inside = np.arange(L)[None] < n[:, None]
+    high = lambda x: np.where(inside[..., None], x, -np.inf).max(1)
+    mean = lambda x: np.where(inside, x, 0).sum(1) / n
+    top = high(q[..., HIGHEST_OF])
+    days, weeks = high(step[..., :DAYS]), high(step[..., DAYS:DAYS + WEEKS])
+    median = np.sort(days, 1)[:, 3:4]
+    near = high(step[..., 22:23])
+    said = [top, mean(q[..., HIGHEST_OF[0]])[:, None], mean(q[..., HIGHEST_OF[2]])[:, None], days, median, weeks, near,
+            (np.log(n) / 3 - 1)[:, None], np.minimum(n / d, 3.0)[:, None]]
+    return np.concatenate(said, 1).astype(np.float32), np.concatenate([top, days[:, :1], median, weeks[:, :1]], 1).astype(np.float32)

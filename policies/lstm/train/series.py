@@ -59,7 +59,7 @@ def interpolated(y):
     return np.interp(np.arange(len(y)), np.flatnonzero(known), y[known]) if known.any() else np.zeros(len(y))
 
 
-def load(folder, rng, sums=90):
+def load(folder, rng, sums=150, mixtures=400):
     out = []
     add = lambda name, kind, step, y, aside: out.append(Series(name, kind, step, np.asarray(y, np.float32), aside))
     # Virtual machines, and shards of them.
@@ -114,10 +114,24 @@ def load(folder, rng, sums=90):
     with gzip.open(f"{folder}/m4_hourly_train.csv.gz", "rt") as f:
         for row in list(csv.reader(f))[1:]:
             add(f"m4_{row[0]}", "m4", 3600, [float(v) for v in row[1:] if v], held_out(row[0]))
+    # Mixtures of anything, each part from a moment of its own: shards nobody has seen.
+    fives = {aside: [s for s in out if s.step_s == 300 and s.held_out == aside and not s.name.startswith("sum_")] for aside in (False, True)}
+    for aside, n in ((False, mixtures), (True, mixtures // 8)):
+        for k in range(n):
+            length = int(288 * rng.uniform(10, 25))
+            parts = [s for s in (fives[aside][i] for i in rng.choice(len(fives[aside]), int(rng.integers(2, 7)), replace=False)) if len(s.y) > length]
+            if len(parts) < 2:
+                continue
+            y = np.zeros(length)
+            for s in parts:
+                at = rng.integers(0, len(s.y) - length)
+                part = interpolated(s.y[at: at + length])
+                y += part / max(part.mean(), 1e-9) * np.exp(rng.normal(0, 1))
+            add(f"mixture{k}", "mixture", 300, 1000 * y, aside)
     # Coarser views of the same.
     for s in list(out):
         if s.step_s == 300:
-            for step in (1800, 3600):
+            for step in (600, 900, 1800, 3600):
                 add(f"{s.name}_{step}s", s.kind + f"_{step}s", step, means(s.y, step // 300), s.held_out)
         elif s.step_s == 1800:
             add(f"{s.name}_3600s", s.kind + "_3600s", 3600, means(s.y, 2), s.held_out)
@@ -126,9 +140,9 @@ def load(folder, rng, sums=90):
 
 def weight(kind):
     """How often a kind is drawn."""
-    base, _, step = kind.partition("_1800s") if kind.endswith("_1800s") else kind.partition("_3600s")
+    base, _, step = kind.rpartition("_") if kind.endswith("00s") else (kind, "", "300s")
     w = {
         "vm_cpu": 4, "vm_dread": 1.5, "vm_dwrite": 3, "sum_cpu": 3, "sum_dread": 1.5, "sum_dwrite": 2.5,
-        "web": 1.5, "tweets": 2.5, "aws": 1.5, "cluster": 1, "fine": 0.6, "block": 3, "m4": 0.8, "taxi": 0.3,
+        "web": 1.5, "tweets": 2.5, "aws": 1.5, "cluster": 1, "fine": 0.6, "block": 3, "m4": 0.8, "taxi": 0.3, "mixture": 3,
     }[base]
-    return w * (0.2 if kind.endswith("_1800s") else 0.3 if kind.endswith("_3600s") else 1.0)
+    return w * {"300s": 1.0, "600s": 0.06, "900s": 0.08, "1800s": 0.2, "3600s": 0.4}[step]
