@@ -4,10 +4,7 @@ use crate::math::{exp, sigmoid, softplus, tanh};
 use crate::peak::{PEAK, PEAK_ANCHORS, PeakFeatures};
 use crate::quantiles::{LEVELS, MIDDLE};
 use crate::weights::{Damage, Reader};
-use std::sync::LazyLock;
 
-/// The weights, as trained.
-const WEIGHTS: &[u8] = include_bytes!("../weights.bin");
 /// Inputs are shown as deviations from their mean in training, in standard deviations; what is stranger than this counts as this.
 const INPUT_LIMIT: f32 = 5.0;
 /// No answer is further out, in units of z.
@@ -15,8 +12,6 @@ const Z_LIMIT: f32 = 13.0;
 /// The median is corrected in these units, and gaps between quantiles start this narrow: where training began.
 const CORRECTION: f32 = 0.3;
 const GAP: f32 = -2.0;
-
-static EMBEDDED: LazyLock<Result<Network, Damage>> = LazyLock::new(|| Network::read(WEIGHTS));
 
 /// A long short-term memory (Hochreiter and Schmidhuber 1997) over the recent past, one perceptron for each step ahead, one for the maximum.
 #[derive(Debug)]
@@ -32,6 +27,25 @@ pub(crate) struct Network {
     out: Dense,
     peak_first: Dense,
     peak_out: Dense,
+}
+
+/// Widths that training is free to choose.
+#[derive(Debug)]
+pub(crate) struct Widths {
+    hidden: usize,
+    first: usize,
+    second: usize,
+    peak: usize,
+}
+
+impl Widths {
+    /// From the head of a file, after the sizes that the code depends on.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damage> {
+        for size in [SEQUENCE_INPUTS, ONCE, STEP, ANCHORS, PEAK, PEAK_ANCHORS, LEVELS.len()] {
+            reader.fixed(size)?;
+        }
+        Ok(Self { hidden: reader.width()?, first: reader.width()?, second: reader.width()?, peak: reader.width()? })
+    }
 }
 
 /// Means and inverse standard deviations of inputs.
@@ -58,32 +72,22 @@ pub(crate) struct Pass<'a> {
 pub(crate) type Answer = [f32; LEVELS.len()];
 
 impl Network {
-    /// The one this policy is built with; `None` where its file is damaged, which a test excludes.
-    pub(crate) fn embedded() -> Option<&'static Self> {
-        EMBEDDED.as_ref().ok()
-    }
-
-    fn read(bytes: &[u8]) -> Result<Self, Damage> {
-        let mut reader = Reader::new(bytes)?;
-        for size in [SEQUENCE_INPUTS, ONCE, STEP, ANCHORS, PEAK, PEAK_ANCHORS, LEVELS.len()] {
-            reader.fixed(size)?;
-        }
-        let (hidden, first, second, peak) = (reader.width()?, reader.width()?, reader.width()?, reader.width()?);
-        let network = Self {
+    /// The next one of a file.
+    pub(crate) fn read(reader: &mut Reader<'_>, widths: &Widths) -> Result<Self, Damage> {
+        let Widths { hidden, first, second, peak } = *widths;
+        Ok(Self {
             hidden,
-            once: Standard::read(&mut reader, ONCE)?,
-            step: Standard::read(&mut reader, STEP)?,
-            peak: Standard::read(&mut reader, PEAK)?,
-            gates: Dense::read(&mut reader, SEQUENCE_INPUTS + hidden, 4 * hidden)?,
-            shared: Dense::read(&mut reader, hidden + ONCE, first)?,
-            first: Dense::read(&mut reader, STEP, first)?,
-            second: Dense::read(&mut reader, first, second)?,
-            out: Dense::read(&mut reader, second, ANCHORS + LEVELS.len())?,
-            peak_first: Dense::read(&mut reader, hidden + ONCE + PEAK, peak)?,
-            peak_out: Dense::read(&mut reader, peak, PEAK_ANCHORS + LEVELS.len())?,
-        };
-        reader.end()?;
-        Ok(network)
+            once: Standard::read(reader, ONCE)?,
+            step: Standard::read(reader, STEP)?,
+            peak: Standard::read(reader, PEAK)?,
+            gates: Dense::read(reader, SEQUENCE_INPUTS + hidden, 4 * hidden)?,
+            shared: Dense::read(reader, hidden + ONCE, first)?,
+            first: Dense::read(reader, STEP, first)?,
+            second: Dense::read(reader, first, second)?,
+            out: Dense::read(reader, second, ANCHORS + LEVELS.len())?,
+            peak_first: Dense::read(reader, hidden + ONCE + PEAK, peak)?,
+            peak_out: Dense::read(reader, peak, PEAK_ANCHORS + LEVELS.len())?,
+        })
     }
 
     pub(crate) fn pass(&self, features: &Features) -> Pass<'_> {

@@ -1,7 +1,7 @@
+use crate::ensemble::Ensemble;
 use crate::features::Features;
 use crate::math::sinh;
-use crate::network::{Answer, Network};
-use crate::peak::PeakGatherer;
+use crate::network::Answer;
 use crate::quantiles::{Level, MIDDLE};
 use crate::window::{Scale, Window};
 use forecasting_kit::{Ask, Ring, Scratch, Seasons, SeriesModel};
@@ -62,24 +62,20 @@ impl SeriesModel for Series {
     }
 
     fn is_ready(&self) -> bool {
-        self.is_known && Network::embedded().is_some()
+        self.is_known && Ensemble::embedded().is_some()
     }
 
     fn forecast(&self, ask: &Ask<'_, Self>, _: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
-        let Some(network) = Network::embedded() else { return };
+        let Some(ensemble) = Ensemble::embedded() else { return };
         let window = Window::of(&self.history, self.seen as usize, ask.seasons.day);
         let features = Features::of(&window);
-        let mut pass = network.pass(&features);
+        let mut forecasting = ensemble.begin(&features);
         let levels: Vec<Level> = ask.levels.iter().map(|level| Level::of(*level)).collect();
         let wider = widening(self.seen as f32 / ask.seasons.day as f32);
         let peak_steps = if peaks.is_empty() { 0 } else { ask.peak_steps };
-        let mut gatherer = PeakGatherer::new();
         for step in 0..ask.horizon.max(peak_steps) {
             let ahead = features.ahead(&window, (ask.first + step as u64) as i64);
-            let answer = pass.step(&ahead);
-            if step < peak_steps {
-                gatherer.add(&ahead, &answer);
-            }
+            let answer = forecasting.step(&ahead, step < peak_steps);
             if step < ask.horizon {
                 let answer = widened(answer, wider);
                 for (i, level) in levels.iter().enumerate() {
@@ -88,7 +84,7 @@ impl SeriesModel for Series {
             }
         }
         if !peaks.is_empty() {
-            let answer = widened(pass.peak(&gatherer.features(window.day)), wider);
+            let answer = widened(forecasting.peak(window.day), wider);
             for (peak, level) in peaks.iter_mut().zip(levels) {
                 *peak = load(&features.scale, level.pick(&answer));
             }

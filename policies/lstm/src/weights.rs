@@ -3,7 +3,7 @@ use std::fmt;
 /// First bytes of a file of weights.
 const MAGIC: &[u8; 8] = b"ISOBLSTM";
 /// Raised whenever the layout, or what the network is shown, changes.
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 /// No layer is wider, so that a damaged header can't ask for memory.
 const MAX_WIDTH: usize = 256;
 /// Bytes of the checksum at the end.

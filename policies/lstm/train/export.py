@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the trained network as the guest reads it, and forecasts for the guest's tests to compare with.
+"""Writes trained networks as the guest reads it, and forecasts for the guest's tests to compare with.
 
-usage: export.py TRAINED.pt WEIGHTS.bin VECTORS.json
+usage: export.py WEIGHTS.bin VECTORS.json TRAINED.pt...
 
 The file: magic, format, sizes, then IEEE half precision numbers, little-endian, then FNV-1a (64 bits) of all before. See src/weights.rs.
 """
@@ -12,7 +12,7 @@ from features import Store
 from network import LEVELS
 from track import forecast, restored
 
-MAGIC, FORMAT, MOST_BYTES = b"ISOBLSTM", 2, 200_000
+MAGIC, FORMAT, MOST_BYTES = b"ISOBLSTM", 3, 200_000
 
 
 def fnv1a(data):
@@ -35,16 +35,22 @@ def rounded(net):
     return net
 
 
-def packed(net):
-    s, w = net.shape, net.state_dict()
+def tensors(net):
+    w = net.state_dict()
     dense = lambda name: [w[name + ".weight"].T, w[name + ".bias"] if name + ".bias" in w else torch.zeros(len(w[name + ".weight"]))]
-    tensors = [w[f"{n}_{k}"] for n in ("once", "step", "peak") for k in ("mean", "scale")]
-    tensors += [torch.cat([w["lstm.weight_ih_l0"], w["lstm.weight_hh_l0"]], 1).T, w["lstm.bias_ih_l0"]]
+    out = [w[f"{n}_{k}"] for n in ("once", "step", "peak") for k in ("mean", "scale")]
+    out += [torch.cat([w["lstm.weight_ih_l0"], w["lstm.weight_hh_l0"]], 1).T, w["lstm.bias_ih_l0"]]
     for name in ("shared", "step", "second", "out", "peak_first", "peak_out"):
-        tensors += dense(name)
-    sizes = [s["seq"], s["once"], s["step"], s["anchors"], s["peak"], s["peak_anchors"], len(LEVELS), s["hidden"], s["first"], s["second"], s["peak_hidden"]]
+        out += dense(name)
+    return out
+
+
+def packed(nets):
+    s = nets[0].shape
+    assert all(net.shape == s for net in nets), "networks of one shape"
+    sizes = [s["seq"], s["once"], s["step"], s["anchors"], s["peak"], s["peak_anchors"], len(LEVELS), s["hidden"], s["first"], s["second"], s["peak_hidden"], len(nets)]
     data = MAGIC + struct.pack(f"<{1 + len(sizes)}H", FORMAT, *sizes)
-    data += b"".join(t.contiguous().numpy().astype("<f2").tobytes() for t in tensors)
+    data += b"".join(t.contiguous().numpy().astype("<f2").tobytes() for net in nets for t in tensors(net))
     return data + struct.pack("<Q", fnv1a(data))
 
 
@@ -66,21 +72,21 @@ def histories():
 
 
 def main():
-    net = rounded(restored(sys.argv[1]))
-    data = packed(net)
+    nets = [rounded(restored(path)) for path in sys.argv[3:]]
+    data = packed(nets)
     assert len(data) <= MOST_BYTES, f"{len(data)} bytes"
-    open(sys.argv[2], "wb").write(data)
+    open(sys.argv[1], "wb").write(data)
     cases = []
     short = lambda x: [float(f"{v:.7g}") for v in np.ravel(x)]
     for name, day, y in histories():
         y = y.astype(np.float32)[-28 * day:]
-        q, top, shown = forecast(net, Store([y], [day]), 0, len(y), 288)
+        q, top, shown = forecast(nets, Store([y], [day]), 0, len(y), 288)
         leads = [1, 2, 12, 48, 100, 288]
         cases.append(dict(
             name=name, day=day, values=[None if np.isnan(v) else float(f"{v:.7g}") for v in y], once=short(shown["once"]), leads=leads,
             inputs=[short(shown["step"][h - 1]) for h in leads], quantiles=[short(q[h - 1]) for h in leads],
             peaks={str(n): short(v) for n, v in top.items()}))
-    json.dump(dict(levels=LEVELS, cases=cases), open(sys.argv[3], "w"))
+    json.dump(dict(levels=LEVELS, cases=cases), open(sys.argv[2], "w"))
     print(f"{len(data)} bytes, {len(cases)} cases")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Forecasts of a track by the network as trained, in the scorer's format: what the Rust guest must reproduce.
+"""Forecasts of a track by networks as trained, in the scorer's format: what the Rust guest must reproduce.
 
-usage: track.py WEIGHTS.pt TRACK.jsonl.gz OUT.jsonl
+usage: track.py TRACK.jsonl.gz OUT.jsonl TRAINED.pt...
 """
 import gzip, json, sys
 import numpy as np
@@ -14,7 +14,7 @@ from windows import day_steps
 PEAK_WINDOWS = (12, 48, 288)
 
 
-def forecast(net, store, s, t, horizon):
+def forecast(nets, store, s, t, horizon):
     """Quantiles [H, Q] in the series' own units, and of the maximum over the first steps {n: [Q]}; and what the network was shown."""
     s, t = np.array([s]), np.array([t])
     low = np.maximum(t - np.minimum(HISTORY_DAYS * store.day[s], MAX_HISTORY), 0)
@@ -24,13 +24,16 @@ def forecast(net, store, s, t, horizon):
     f = lambda x: torch.from_numpy(np.asarray(x, np.float32))
     back = lambda q: np.maximum(np.sinh(q.double().numpy()) * unit[0] + centre[0], 0)
     with torch.no_grad():
-        q = net(f(seq), f(once), f(step), f(anchors))
-        shared = net.context(f(seq), f(once))
-        top = {}
-        for n in PEAK_WINDOWS:
-            if n <= horizon:
-                top[n] = back(net.peak(shared, *map(f, peaks(step, q.numpy(), np.array([n]), store.day[s])))[0])
-    return back(q[0]), top, dict(centre=centre[0], unit=unit[0], seq=seq[0], once=once[0], step=step[0], anchors=anchors[0])
+        paths, tops = [], {n: [] for n in PEAK_WINDOWS if n <= horizon}
+        for net in nets:
+            q = net(f(seq), f(once), f(step), f(anchors))
+            shared = net.context(f(seq), f(once))
+            for n, top in tops.items():
+                top.append(net.peak(shared, *map(f, peaks(step, q.numpy(), np.array([n]), store.day[s])))[0])
+            paths.append(q[0])
+        mean = lambda answers: back(torch.stack(answers).mean(0))
+        top = {n: mean(answers) for n, answers in tops.items()}
+    return mean(paths), top, dict(centre=centre[0], unit=unit[0], seq=seq[0], once=once[0], step=step[0], anchors=anchors[0])
 
 
 def restored(path):
@@ -41,12 +44,12 @@ def restored(path):
 
 
 def main():
-    net = restored(sys.argv[1])
-    with gzip.open(sys.argv[2], "rt") as f, open(sys.argv[3], "w") as out:
+    nets = [restored(path) for path in sys.argv[3:]]
+    with gzip.open(sys.argv[1], "rt") as f, open(sys.argv[2], "w") as out:
         for row in map(json.loads, f):
             store = Store([row["y"]], [day_steps(row["step_s"])])
             for origin in row["origins"]:
-                q, top, _ = forecast(net, store, 0, origin, max(row["horizons"]))
+                q, top, _ = forecast(nets, store, 0, origin, max(row["horizons"]))
                 lines = {str(level): [float(f"{v:.6g}") for v in q[:, i]] for i, level in enumerate(LEVELS) if level in (0.05, 0.5, 0.9, 0.95, 0.99)}
                 out.write(json.dumps({"id": row["id"], "origin": origin, "q": lines,
                                       "peak": {str(n): {"0.95": float(f"{v[LEVELS.index(0.95)]:.6g}")} for n, v in top.items()}}) + "\n")

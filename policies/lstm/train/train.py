@@ -22,7 +22,7 @@ SHAPE_LOSS = 0.5       # weight of the loss in units of z beside the one in unit
 AVERAGE = 0.998        # of weights, step by step
 IMPORTANCE = (0.1, 0.4, 0.3, 0.3, 1.0, 0.3, 1.0, 0.5, 0.4, 1.0)  # what is scored counts in full
 PEAK_IMPORTANCE = (0.1, 0.2, 0.2, 0.2, 0.5, 0.3, 0.7, 1.0, 0.7, 0.7)
-PEAK_WINDOWS, PEAK_STEPS = 20000, 4000
+PEAK_WINDOWS, PEAK_STEPS = 16000, 1500
 
 levels, importance, peak_importance = (torch.tensor(x) for x in (LEVELS, IMPORTANCE, PEAK_IMPORTANCE))
 
@@ -135,7 +135,7 @@ def judged_peaks(net, data):
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("folder"), args.add_argument("out"), args.add_argument("--aside", action="store_true")
-    for name, value in (("windows", 160000), ("steps", 6000), ("hidden", 48), ("first", 64), ("second", 48), ("seed", 1)):
+    for name, value in (("windows", 120000), ("steps", 3000), ("hidden", 48), ("first", 64), ("second", 48), ("seed", 1)):
         args.add_argument("--" + name, type=int, default=value)
     args = args.parse_args()
     torch.set_num_threads(1)
