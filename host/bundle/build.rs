@@ -5,11 +5,13 @@ use std::path::Path;
 
 /// What each policy is for. A build script has no host to ask it; a test asks, and compares.
 const ROLES: &[(&str, &str)] = &[
+    ("best", "Forecast"),
     ("holt-winters", "Forecast"),
     ("lstm", "Forecast"),
     ("predictive", "Place"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
+    ("spar", "Forecast"),
 ];
 
 fn main() {

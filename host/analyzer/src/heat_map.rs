@@ -53,23 +53,22 @@ impl HeatMap {
         let columns = past_columns + future_columns;
         let lead_in = past_columns * per_column;
 
-        let cell = |shard: ShardId, column: usize| {
-            let highest = |values: &mut dyn Iterator<Item = f32>| {
-                values.filter(|v| v.is_finite()).fold(None, |best: Option<f32>, v| Some(best.map_or(v, |b| b.max(v))))
+        let mut steps = vec![f32::NAN; lead_in + future_columns * per_column];
+        let mut row = |shard: ShardId| -> Vec<Option<f32>> {
+            steps.fill(f32::NAN);
+            // Before the first of these steps there may be no time at all.
+            let before = (lead_in as u64).saturating_sub(history.end()) as usize;
+            let first = history.end().saturating_sub(lead_in as u64);
+            history.read(shard, first, &mut steps[before..lead_in]);
+            let ahead = steps[lead_in..].iter_mut().take(spec.future_steps);
+            ahead.zip(forecast(shard)).for_each(|(step, value)| *step = *value);
+            let highest = |column: &[f32]| {
+                let known = column.iter().copied().filter(|value| value.is_finite());
+                known.reduce(f32::max)
             };
-            let at = column * per_column;
-            if column < past_columns {
-                let steps = (at..at + per_column).filter_map(|i| history.end().checked_sub((lead_in - i) as u64));
-                highest(&mut steps.map(|step| history.value(shard, step)))
-            } else {
-                let ahead = forecast(shard);
-                let from = (at - lead_in).min(ahead.len());
-                let to = (from + per_column).min(ahead.len()).min(spec.future_steps.max(from));
-                highest(&mut ahead[from..to].iter().copied())
-            }
+            steps.chunks_exact(per_column).map(highest).collect()
         };
-        let mut rows: Vec<(ShardId, Vec<Option<f32>>)> =
-            shards.iter().map(|&shard| (shard, (0..columns).map(|column| cell(shard, column)).collect())).collect();
+        let mut rows: Vec<(ShardId, Vec<Option<f32>>)> = shards.iter().map(|&shard| (shard, row(shard))).collect();
         let peak = |row: &[Option<f32>]| row.iter().flatten().copied().fold(f32::NEG_INFINITY, f32::max);
         rows.sort_by(|(a, left), (b, right)| peak(right).total_cmp(&peak(left)).then(a.cmp(b)));
         let omitted = rows.len().saturating_sub(spec.max_rows);

@@ -139,6 +139,15 @@ impl History {
         if step >= self.end { f32::NAN } else { self.rows.get(&shard).map_or(f32::NAN, |row| row.get(step)) }
     }
 
+    /// Writes the values of the steps from `first` on; NaN where one is missing or not closed.
+    pub fn read(&self, shard: ShardId, first: u64, out: &mut [f32]) {
+        out.fill(f32::NAN);
+        let closed = usize::try_from(self.end.saturating_sub(first)).unwrap_or(usize::MAX).min(out.len());
+        if let Some(row) = self.rows.get(&shard) {
+            row.read(first, &mut out[..closed]);
+        }
+    }
+
     /// Takes in steps that are closed already: imported, or from before a restart. Values already there are replaced.
     pub fn import(&mut self, batch: &LoadBatch) -> Result<(), BadBatch> {
         let HistorySpec { metric, step_ms, keep_steps } = self.spec;

@@ -1,14 +1,31 @@
 //! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
-//! deserve attention (ranking).
+//! deserve attention (ranking). How a policy does on recorded load ([`track`]), and who answers in its place where it does badly (guard).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
+mod archive;
+mod guard;
 mod heat_map;
 mod history;
+mod pyramid;
+mod insights;
 mod ranking;
+mod resample;
 mod scoring;
+pub mod track;
+pub mod stream;
 
+pub use archive::{
+    Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
+    Resolution, ShardLoad, Window,
+};
+pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
+pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
+pub use insights::{
+    DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, MAX_LINKS_PER_FOLLOWER, Search, find_insights,
+};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
+pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

@@ -6,6 +6,7 @@ pub mod cluster_view;
 pub mod decision;
 pub mod forecast;
 pub mod ids;
+pub mod insights;
 pub mod keyspace;
 pub mod kv;
 pub mod load;
@@ -14,6 +15,7 @@ pub mod node;
 pub mod plan;
 pub mod policy;
 pub mod shard_map;
+pub mod utilisation;
 
 pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
 pub use decision::{DecisionRecord, EvaluationRecord};
@@ -21,6 +23,7 @@ pub use forecast::{ForecastBatch, ForecastRequest, Link};
 pub use ids::{
     Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
 };
+pub use insights::{Cluster, Driver, DriverKind, Group, Insights, Link};
 pub use keyspace::{Keyspace, Mode, Partitioning};
 pub use kv::{Consistency, KvError, KvOp, KvReply, KvRequest};
 pub use load::{LoadBatch, LoadSample, LoadWeights, Metric};
@@ -29,3 +32,4 @@ pub use node::{Node, NodeState};
 pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
 pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
 pub use shard_map::{KeyRange, Replica, Shard, ShardMap};
+pub use utilisation::{NodeMetric, ProcessUsage};

@@ -108,6 +108,12 @@ impl Trace {
         &self.names
     }
 
+    /// The series of the name with this number, in its own unit; empty where there is none.
+    #[must_use]
+    pub fn series(&self, number: usize) -> &[f32] {
+        self.series.get(number).map_or(&[], Vec::as_slice)
+    }
+
     /// Steps of each series.
     #[must_use]
     pub fn steps(&self) -> usize {

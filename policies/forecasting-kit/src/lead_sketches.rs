@@ -123,6 +123,12 @@ impl Bands {
         usize::try_from(lead).ok().and_then(|lead| self.spots.get(lead)).copied().unwrap_or(last)
     }
 
+    /// Whether a window as long as the band's lead ends at `step`, one to learn from. Windows of one band don't overlap.
+    #[must_use]
+    pub fn ends_window(&self, band: usize, step: u64) -> bool {
+        self.windows.get(band).is_some_and(|window| step.is_multiple_of(window.stride))
+    }
+
     /// Whether a model is to learn from `step`.
     #[must_use]
     pub fn samples(&self, step: u64) -> bool {
@@ -174,6 +180,16 @@ impl LeadSketches {
                 self.peaks[band].add((truth.value - expected.value) / size(expected.at), window.keep);
             }
         }
+    }
+
+    /// Adds an error at the band's lead, in usual sizes: for models whose expectation can't be taken apart as [`learn`](Self::learn) asks.
+    pub fn add(&mut self, bands: &Bands, band: usize, error: f32) {
+        self.leads[band].add(error, bands.keep);
+    }
+
+    /// Adds an error of the maximum over a window as long as the band's lead: what it was less what was expected, in usual sizes.
+    pub fn add_peak(&mut self, bands: &Bands, band: usize, error: f32) {
+        self.peaks[band].add(error, bands.windows[band].keep);
     }
 
     /// Lets everything seen so far weigh `share` of what it weighed.

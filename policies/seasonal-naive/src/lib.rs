@@ -9,7 +9,6 @@
 //!
 //! Below a day of history it goes on from the last values, with wide quantiles. One shard with two weeks of 5-minute steps takes some 40 KiB.
 
-mod season;
 mod series;
 
 pub use forecasting_kit::Failure;

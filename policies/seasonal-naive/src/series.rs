@@ -1,6 +1,5 @@
-use crate::season::Season;
 use forecasting_kit::{
-    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, Spread, forecast_from_errors,
+    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spread, forecast_from_errors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +46,34 @@ pub struct Series {
 
 fn history_steps(config: &Config, day: u64) -> usize {
     (u64::from(config.weeks) * 7 * day).min(MAX_HISTORY) as usize
+}
+
+impl Series {
+    /// How far load stood from what its season said of that step; NaN where either is not known any more. Reaches back a day and more.
+    #[must_use]
+    pub fn deviation(&self, step: u64) -> f32 {
+        self.history.at(step) - self.expected.at(step)
+    }
+
+    /// The part of that which was expected at `origin`, a day ago at most, for the lead of `band`; NaN where not known.
+    #[must_use]
+    pub fn carried(&self, origin: u64, band: usize) -> f32 {
+        self.drift.carried(origin, band)
+    }
+
+    /// What is expected `lead` steps from now: of the season, and carried on from the present deviation.
+    #[must_use]
+    pub fn expectation(&self, seasons: &Seasons, lead: u64) -> (f32, f32) {
+        let step = self.history.next() - 1 + lead;
+        let guesses = Season::guesses(&self.history, seasons.day, step, self.usual);
+        (self.season.mix(&guesses), self.drift.carried_from_now(&seasons.bands, lead))
+    }
+
+    /// The step that its next value belongs to.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.history.next()
+    }
 }
 
 impl SeriesModel for Series {
@@ -140,13 +167,11 @@ impl SeriesModel for Series {
 impl ExpectingModel for Series {
     fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
         let seasons = ask.seasons;
-        let next = self.history.next();
         for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
             let lead = ask.first + i as u64;
-            let step = next - 1 + lead;
-            let guesses = Season::guesses(&self.history, seasons.day, step, self.usual);
-            *point = self.season.mix(&guesses) + self.drift.carried_from_now(&seasons.bands, lead);
-            *size = self.spread.size_at(seasons.day, step, self.usual);
+            let (season, carried) = self.expectation(seasons, lead);
+            *point = season + carried;
+            *size = self.spread.size_at(seasons.day, self.history.next() - 1 + lead, self.usual);
         }
     }
 

@@ -33,6 +33,17 @@ impl Row {
         at.and_then(|at| self.values.get(at)).copied().unwrap_or(f32::NAN)
     }
 
+    /// Writes the values of the steps from `first` on, where they are kept; leaves the others as they are.
+    pub(super) fn read(&self, first: u64, out: &mut [f32]) {
+        let end = first.saturating_add(out.len() as u64).min(self.end());
+        let from = first.max(self.first);
+        if from >= end {
+            return;
+        }
+        let values = self.values.range((from - self.first) as usize..(end - self.first) as usize);
+        out[(from - first) as usize..].iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+    }
+
     /// Sets a step and keeps the row at most `keep` steps long; the newest stay.
     pub(super) fn set(&mut self, step: u64, value: f32, keep: usize) {
         let keep = keep.max(1) as u64;

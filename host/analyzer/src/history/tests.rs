@@ -165,3 +165,14 @@ proptest! {
         prop_assert_eq!(steps, now / 300 - 10);
     }
 }
+
+#[test]
+fn a_run_of_steps_is_read_with_gaps_where_nothing_is_known() {
+    let mut history = history(10);
+    history.import(&batch(10 * u64::from(STEP), &[A], &[1.0, f32::NAN, 3.0])).unwrap();
+    let mut out = [0.0; 6];
+    history.read(A, 8, &mut out);
+    assert!(same(&out, &[f32::NAN, f32::NAN, 1.0, f32::NAN, 3.0, f32::NAN]));
+    history.read(B, 8, &mut out);
+    assert!(same(&out, &[f32::NAN; 6]));
+}

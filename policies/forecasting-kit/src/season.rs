@@ -1,10 +1,10 @@
-use forecasting_kit::Ring;
+use crate::ring::Ring;
 use serde::{Deserialize, Serialize};
 
 /// Days of a week.
 const WEEK: usize = 7;
-/// Guesses that are mixed.
-const GUESSES: usize = 5;
+/// Guesses that are mixed; the last is the usual load, whatever the time.
+pub const GUESSES: usize = 5;
 /// Days over which a guess's usual error is taken: long enough for weekdays and weekends, short enough to follow a change.
 const ERROR_DAYS: f32 = 2.5;
 /// What a guess weighs, beside the best one, before it has been tried.
@@ -13,7 +13,7 @@ const UNTRIED: f32 = 0.01;
 /// What a series does at each time of day: a mix of guesses from earlier days. The very same time, never its neighbours: what machines
 /// do by timetable is as sharp as a step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Season {
+pub struct Season {
     /// Usual squared error of each guess.
     errors: [f32; GUESSES],
     /// How many errors each has seen.
@@ -23,18 +23,22 @@ pub(crate) struct Season {
 }
 
 /// One value for each guess, NaN where history does not reach.
-pub(crate) type Guesses = [f32; GUESSES];
+pub type Guesses = [f32; GUESSES];
 /// What each guess weighs; the best one 1.
 type Weights = [f32; GUESSES];
 
 impl Season {
-    pub(crate) fn new() -> Self {
+    /// Before anything was seen: all guesses weigh the same.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "as its siblings, it is made by name")]
+    pub fn new() -> Self {
         Self { errors: [0.0; GUESSES], seen: [0; GUESSES], weights: [UNTRIED; GUESSES] }
     }
 
     /// The guesses for `step`: yesterday, the mean of three days, the median of seven, the mean of this weekday's, and `usual`, which is the
     /// load whatever the time. A step too far ahead for yesterday to be known looks at the newest day that is.
-    pub(crate) fn guesses(history: &Ring, day: u64, step: u64, usual: f32) -> Guesses {
+    #[must_use]
+    pub fn guesses(history: &Ring, day: u64, step: u64, usual: f32) -> Guesses {
         let newest = history.next().saturating_sub(1);
         let known = |season: u64| {
             let beyond = step.saturating_sub(season).saturating_sub(newest);
@@ -47,12 +51,14 @@ impl Season {
     }
 
     /// Whether `guesses` know anything of the time of day.
-    pub(crate) fn is_seasonal(guesses: &Guesses) -> bool {
+    #[must_use]
+    pub fn is_seasonal(guesses: &Guesses) -> bool {
         guesses[..GUESSES - 1].iter().any(|guess| !guess.is_nan())
     }
 
     /// The guesses as one. NaN where there is none.
-    pub(crate) fn mix(&self, guesses: &Guesses) -> f32 {
+    #[must_use]
+    pub fn mix(&self, guesses: &Guesses) -> f32 {
         let (mut sum, mut total) = (0.0, 0.0);
         for (guess, weight) in guesses.iter().zip(self.weights) {
             if !guess.is_nan() {
@@ -66,7 +72,7 @@ impl Season {
 
     /// Weighs the guesses anew. A weight falls with the twelfth power of the usual error: near enough to taking the best that a good guess
     /// is not watered down, and yet equals share.
-    pub(crate) fn weigh(&mut self) {
+    pub fn weigh(&mut self) {
         let tried = self.errors.iter().zip(self.seen).filter(|(_, seen)| *seen > 0).map(|(error, _)| *error);
         let least = tried.fold(f32::MAX, f32::min);
         self.weights = [UNTRIED; GUESSES];
@@ -81,7 +87,7 @@ impl Season {
     }
 
     /// Learns what came true. `cap`: no error counts for more than this.
-    pub(crate) fn learn(&mut self, day: u64, guesses: &Guesses, value: f32, cap: f32) {
+    pub fn learn(&mut self, day: u64, guesses: &Guesses, value: f32, cap: f32) {
         let settled = 1.0 / (ERROR_DAYS * day as f32);
         for ((guess, error), seen) in guesses.iter().zip(&mut self.errors).zip(&mut self.seen) {
             if guess.is_nan() {
@@ -94,7 +100,9 @@ impl Season {
         }
     }
 
-    pub(crate) fn is_sound(&self) -> bool {
+    /// Whether learning could have made it: what a restored one must prove.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
         self.errors.iter().chain(&self.weights).all(|value| value.is_finite() && *value >= 0.0)
     }
 }

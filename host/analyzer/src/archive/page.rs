@@ -1,0 +1,236 @@
+//! Reading the archive: which level answers, and one bounded page after another.
+
+use super::Archive;
+use crate::pyramid::{Pyramid, Step};
+use isobar_model::{InstantMs, Metric, NodeId, NodeMetric, ShardId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+/// Steps that `auto` aims below: as many as a wide screen has columns.
+const AUTO_STEPS: u64 = 2_000;
+/// How far back `auto` looks where nobody says.
+const AUTO_BACK_MS: u64 = 3_600_000;
+
+/// Length of the steps asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resolution {
+    /// Ten seconds.
+    #[serde(rename = "10s")]
+    TenSeconds,
+    /// One minute.
+    #[serde(rename = "1m")]
+    Minute,
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    Hour,
+    /// The finest that reaches back so far, in at most 2 000 steps.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+impl Resolution {
+    const NAMES: [(Self, &str); 5] = [
+        (Self::TenSeconds, "10s"),
+        (Self::Minute, "1m"),
+        (Self::FiveMinutes, "5m"),
+        (Self::Hour, "1h"),
+        (Self::Auto, "auto"),
+    ];
+
+    /// The step, milliseconds; none for `auto`.
+    #[must_use]
+    pub fn step_ms(self) -> Option<u32> {
+        match self {
+            Self::TenSeconds => Some(10_000),
+            Self::Minute => Some(60_000),
+            Self::FiveMinutes => Some(300_000),
+            Self::Hour => Some(3_600_000),
+            Self::Auto => None,
+        }
+    }
+}
+
+impl fmt::Display for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMES.iter().find(|(resolution, _)| resolution == self).map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Resolution {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(_, name)| *name == text);
+        found.map(|(resolution, _)| *resolution).ok_or_else(|| format!("{text:?} is none of 10s, 1m, 5m, 1h, auto"))
+    }
+}
+
+/// A time, and how finely it is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Length of the steps.
+    pub resolution: Resolution,
+    /// The first instant; none: as far back as the level reaches, for `auto` an hour.
+    pub from: Option<InstantMs>,
+    /// The instant after the last; none: now.
+    pub to: Option<InstantMs>,
+}
+
+/// What is asked of the history of shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// What is counted.
+    pub metric: Metric,
+    /// When.
+    pub window: Window,
+    /// Which shards; none given: all.
+    pub shards: Vec<ShardId>,
+    /// Only shards after this one: the `next` of the page before.
+    pub after: Option<ShardId>,
+    /// Most steps of all rows together; one row is always given.
+    pub max_steps: usize,
+}
+
+/// Steps of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRow<K> {
+    /// Whose.
+    pub key: K,
+    /// One a step.
+    pub steps: Vec<Step>,
+}
+
+/// Some of the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryPage<K> {
+    /// Start of the first step.
+    pub start: InstantMs,
+    /// Length of a step.
+    pub step_ms: u32,
+    /// Steps of each row.
+    pub steps: u32,
+    /// Ascending by key.
+    pub rows: Vec<HistoryRow<K>>,
+    /// The last key of this page, where there are more.
+    pub next: Option<K>,
+}
+
+/// A question that has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadQuery {
+    /// Nothing of the kind is kept of shards.
+    #[error("{0:?} is no metric of shards: ask for load, read-ops, write-ops, read-bytes or write-bytes")]
+    Metric(Metric),
+    /// The level is not kept.
+    #[error("this metric is not kept at {wanted}: ask for {offered}, or for auto")]
+    Resolution {
+        /// What was asked for.
+        wanted: Resolution,
+        /// What there is.
+        offered: String,
+    },
+    /// Nothing lies between.
+    #[error("from ({from} ms) is not before to ({to} ms)")]
+    Empty {
+        /// The first instant.
+        from: InstantMs,
+        /// The instant after the last.
+        to: InstantMs,
+    },
+}
+
+impl Archive {
+    /// Steps of shards, a page at a time.
+    pub fn history(&self, query: &HistoryQuery) -> Result<HistoryPage<ShardId>, BadQuery> {
+        match query.metric {
+            Metric::Load => page(&self.load, query, self.load.keys(), |shard| shard),
+            metric @ (Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes) => {
+                page(&self.operations, query, self.load.keys(), |shard| (shard, metric))
+            }
+            metric @ (Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes) => {
+                Err(BadQuery::Metric(metric))
+            }
+        }
+    }
+
+    /// Steps of all that is known of a node: a row a metric.
+    pub fn node_history(&self, node: NodeId, window: Window) -> Result<HistoryPage<NodeMetric>, BadQuery> {
+        let (level, steps) = choose(&self.nodes, window)?;
+        let step_ms = self.nodes.spec().levels[level].step_ms;
+        let keys = self.nodes.keys().filter(|(id, _)| *id == node);
+        let rows = keys
+            .map(|key| HistoryRow { key: key.1, steps: self.nodes.read(key, level, steps.clone()).collect() })
+            .collect();
+        Ok(HistoryPage { start: start(&steps, step_ms), step_ms, steps: count(&steps), rows, next: None })
+    }
+}
+
+fn page<K: Copy + Ord>(
+    pyramid: &Pyramid<K>,
+    query: &HistoryQuery,
+    all: impl Iterator<Item = ShardId>,
+    key: impl Fn(ShardId) -> K,
+) -> Result<HistoryPage<ShardId>, BadQuery> {
+    let (level, steps) = choose(pyramid, query.window)?;
+    let step_ms = pyramid.spec().levels[level].step_ms;
+    let most = (query.max_steps / count(&steps).max(1) as usize).max(1);
+    let mut shards: Vec<ShardId> = if query.shards.is_empty() { all.collect() } else { query.shards.clone() };
+    shards.sort_unstable();
+    shards.dedup();
+    shards.retain(|shard| query.after.is_none_or(|after| *shard > after));
+    let more = shards.len() > most;
+    shards.truncate(most);
+    let next = shards.last().copied().filter(|_| more);
+    let row =
+        |shard: ShardId| HistoryRow { key: shard, steps: pyramid.read(key(shard), level, steps.clone()).collect() };
+    let rows = shards.into_iter().map(row).collect();
+    Ok(HistoryPage { start: start(&steps, step_ms), step_ms, steps: count(&steps), rows, next })
+}
+
+/// The level that answers, and its steps.
+fn choose<K: Copy + Ord>(pyramid: &Pyramid<K>, window: Window) -> Result<(usize, Range<u64>), BadQuery> {
+    let levels = &pyramid.spec().levels;
+    let to = window.to.unwrap_or(pyramid.now());
+    let step_of = |level: usize| u64::from(levels[level].step_ms);
+    let (level, from) = match window.resolution.step_ms() {
+        Some(step_ms) => {
+            let offered = || {
+                let kept = |resolution: &Resolution| resolution.step_ms().is_some_and(|ms| pyramid.level(ms).is_some());
+                let names = Resolution::NAMES.iter().filter(|(r, _)| kept(r)).map(|(_, name)| *name);
+                names.collect::<Vec<_>>().join(", ")
+            };
+            let level = pyramid
+                .level(step_ms)
+                .ok_or_else(|| BadQuery::Resolution { wanted: window.resolution, offered: offered() })?;
+            (level, window.from.unwrap_or(InstantMs(pyramid.kept(level).start * step_of(level)).min(to)))
+        }
+        None => {
+            let from = window.from.unwrap_or(InstantMs(to.0.saturating_sub(AUTO_BACK_MS)));
+            let reaches = |&level: &usize| {
+                let columns = to.since_ms(from) / step_of(level);
+                pyramid.kept(level).start * step_of(level) <= from.0 && columns <= AUTO_STEPS
+            };
+            ((0..levels.len()).find(reaches).unwrap_or(levels.len() - 1), from)
+        }
+    };
+    if from >= to && window.from.is_some() {
+        return Err(BadQuery::Empty { from, to });
+    }
+    let kept = pyramid.kept(level);
+    let first = (from.0 / step_of(level)).clamp(kept.start, kept.end);
+    let end = to.0.div_ceil(step_of(level)).clamp(first, kept.end.max(first));
+    Ok((level, first..end))
+}
+
+fn start(steps: &Range<u64>, step_ms: u32) -> InstantMs {
+    InstantMs(steps.start * u64::from(step_ms))
+}
+
+fn count(steps: &Range<u64>) -> u32 {
+    u32::try_from(steps.end - steps.start).unwrap_or(u32::MAX)
+}
