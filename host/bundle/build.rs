@@ -7,6 +7,7 @@ use std::path::Path;
 const ROLES: &[(&str, &str)] = &[
     ("best", "Forecast"),
     ("holt-winters", "Forecast"),
+    ("lstm", "Forecast"),
     ("predictive", "Place"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
