@@ -37,14 +37,6 @@ macro_rules! members {
             $(pub(crate) $field: $module::Config,)*
         }
 
-        impl MemberConfigs {
-            pub(crate) fn with_half_life(days: f32) -> Self {
-                $(let mut $field = $module::Config::default();
-                $field.error_half_life_days = days;)*
-                Self { $($field,)* }
-            }
-        }
-
         impl Members {
             pub(crate) fn new(config: &Config, seasons: &Seasons, first: u64, phase: u64) -> Self {
                 Self { $($field: $module::Series::new(&config.members.$field, seasons, first, phase),)* }
@@ -86,6 +78,20 @@ macro_rules! members {
 members! {
     /// The same time on earlier days.
     naive: seasonal_naive,
+    /// One network for all shards.
+    net: lstm,
     /// Regression on the season and the recent past.
     spar: spar,
+}
+
+impl MemberConfigs {
+    /// The members' defaults, but for how fast errors are forgotten where that is said.
+    pub(crate) fn new(error_half_life_days: Option<f32>) -> Self {
+        let mut configs = Self::default();
+        if let Some(days) = error_half_life_days {
+            configs.naive.error_half_life_days = days;
+            configs.spar.error_half_life_days = days;
+        }
+        configs
+    }
 }

@@ -84,14 +84,16 @@ impl SeriesModel for Series {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
-        if !(1.0..=60.0).contains(&config.error_half_life_days) {
-            return Err(format!("`error_half_life_days` is 1 to 60, not {}", config.error_half_life_days));
+        match config.error_half_life_days {
+            Some(days) if !(1.0..=60.0).contains(&days) => {
+                Err(format!("`error_half_life_days` is 1 to 60, not {days}"))
+            }
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     fn error_half_life_days(config: &Config) -> f32 {
-        config.error_half_life_days
+        config.error_half_life_days.unwrap_or(config.members.naive.error_half_life_days)
     }
 
     fn new(config: &Config, seasons: &Seasons, first: u64, phase: u64) -> Self {
