@@ -37,9 +37,9 @@ pub fn lead_regression(question: &Question<'_>) -> [Vec<f32>; 3] {
         let first = DAY_STEPS.max(ahead);
         let mut equations = Equations::new(OWN_TERMS + telling.len());
         let mut row = Vec::new();
-        for target in first..load.len() {
+        for (target, &value) in load.iter().enumerate().skip(first) {
             terms(target, &mut row);
-            equations.add(&row, f64::from(load[target]));
+            equations.add(&row, f64::from(value));
         }
         let weights = equations.solve();
         let predict = |row: &[f64]| row.iter().zip(&weights).map(|(a, b)| a * b).sum::<f64>();
