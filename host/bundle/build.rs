@@ -8,6 +8,7 @@ const ROLES: &[(&str, &str)] = &[
     ("best", "Forecast"),
     ("holt-winters", "Forecast"),
     ("predictive", "Place"),
+    ("prophet", "Forecast"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
     ("spar", "Forecast"),

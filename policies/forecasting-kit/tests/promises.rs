@@ -16,6 +16,7 @@ macro_rules! for_each_policy {
         mod best_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<best::Series>(); })* }
         mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
         mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }
+        mod prophet_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<prophet::Series>(); })* }
         mod spar_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<spar::Series>(); })* }
     };
 }

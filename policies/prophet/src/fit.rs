@@ -1,0 +1,151 @@
+use crate::cholesky;
+use crate::decomposition::{Change, Decomposition};
+use crate::normal_equations::{Frame, NormalEquations, Point};
+use crate::seasonality::Seasonality;
+
+/// Standard deviation of the prior of the first slope and of the offset, in loads of the largest one: Prophet's.
+const TREND_PRIOR: f64 = 5.0;
+/// Standard deviation of the prior of the noise's own, a half bell: Prophet's.
+const NOISE_PRIOR: f64 = 0.5;
+/// No noise is taken to be smaller than this share of the largest load: a history without any would have no bound to its precision.
+const LEAST_NOISE: f64 = 1e-5;
+/// Rounds at most, each one solution of the normal equations. The bound on the time of a fit.
+const MAX_ROUNDS: usize = 60;
+/// Changes of rate below this are not told from none; the rounds approach it by [`NARROWING`], from the rate at which they begin.
+const LEAST_CHANGE: f64 = 1e-7;
+const FIRST_CHANGE: f64 = 1.0;
+const NARROWING: f64 = 0.4;
+/// Rounds end when no coefficient moves more than this, in loads of the largest one.
+const SETTLED: f64 = 1e-7;
+/// The fewest values that are worth a fit.
+const LEAST_POINTS: usize = 4;
+
+/// What is fitted, and how freely.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The most places where the trend may bend; fewer where history is short.
+    pub changepoints: usize,
+    /// They are spread evenly over this first share of the history.
+    pub changepoint_range: f64,
+    /// Scale of the Laplace prior of a bend: the larger, the more freely the trend bends.
+    pub changepoint_prior: f64,
+    /// Which periodic terms there are.
+    pub seasonality: Seasonality,
+    /// Standard deviation of the prior of the daily terms' coefficients, in loads of the largest one.
+    pub daily_prior: f64,
+    /// The same of the weekly ones.
+    pub weekly_prior: f64,
+    /// Steps that each value is the mean of, and the mean square of their distance from it: so that means of many steps weigh, and are as
+    /// noisy, as the steps themselves.
+    pub steps_per_point: f64,
+    /// See above.
+    pub within_square: f64,
+}
+
+/// The most probable Prophet model of `points`, ascending in time: a trend that bends at changepoints, periodic terms and noise (S. J. Taylor,
+/// B. Letham, "Forecasting at scale", The American Statistician 2018). None for fewer than four values, values all at one time, or where
+/// rounding spoils the solution.
+///
+/// With a normal likelihood, normal priors on trend and periodic terms and a Laplace prior on bends, what is maximised is quadratic but for
+/// the absolute values of the bends. Each round replaces those by the parabolas that touch them where the round before ended (iteratively
+/// reweighted least squares, a majorisation: D. R. Hunter, R. Li, "Variable selection using MM algorithms", 2005), solves the normal equations
+/// and then the noise, whose best value has a closed form. Values are read once; a round costs a Cholesky factorisation.
+#[must_use]
+pub fn fit(points: &[Point], shape: &Shape) -> Option<Decomposition> {
+    let frame = frame(points)?;
+    let places = changepoints(points, frame, shape);
+    let equations = NormalEquations::of(points, frame, &places, shape.seasonality);
+    let coefficients = Maximum::of(&equations, shape, places.len(), frame)?;
+    let Maximum { coefficients, noise } = coefficients;
+    let changes = places.iter().zip(&coefficients[2..]).map(|(time, change)| Change { time: *time, change: *change });
+    Some(Decomposition {
+        start_days: frame.start_days,
+        span_days: frame.span_days,
+        scale: frame.scale,
+        slope: coefficients[0],
+        offset: coefficients[1],
+        changes: changes.collect(),
+        seasonality: shape.seasonality,
+        waves: coefficients[2 + places.len()..].to_vec(),
+        noise,
+    })
+}
+
+fn frame(points: &[Point]) -> Option<Frame> {
+    let [first, .., last] = points else { return None };
+    let scale = points.iter().fold(0.0, |largest: f64, point| largest.max(point.value.abs()));
+    let span_days = last.time_days - first.time_days;
+    let enough = points.len() >= LEAST_POINTS && span_days > 0.0 && scale.is_finite();
+    // All zero: any scale will do.
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    enough.then_some(Frame { start_days: first.time_days, span_days, scale })
+}
+
+/// Times of changepoints: those of values evenly spread over the first share of the history, as Prophet takes them, without the first.
+fn changepoints(points: &[Point], frame: Frame, shape: &Shape) -> Vec<f64> {
+    let reach = (points.len() as f64 * shape.changepoint_range).floor() as usize;
+    let count = shape.changepoints.min(reach.saturating_sub(1));
+    let place = |nth: usize| (nth as f64 * (reach - 1) as f64 / count as f64).round_ties_even() as usize;
+    (1..=count).filter_map(|nth| points.get(place(nth))).map(|point| frame.time(point.time_days)).collect()
+}
+
+struct Maximum {
+    coefficients: Vec<f64>,
+    noise: f64,
+}
+
+impl Maximum {
+    fn of(equations: &NormalEquations, shape: &Shape, changes: usize, frame: Frame) -> Option<Self> {
+        let size = equations.size;
+        let count = equations.count * shape.steps_per_point;
+        let within = count * shape.within_square / (frame.scale * frame.scale);
+        let mut precisions = vec![1.0 / (TREND_PRIOR * TREND_PRIOR); size];
+        let first_weekly = size - 2 * shape.seasonality.week_order as usize;
+        precisions[2 + changes..first_weekly].fill(1.0 / (shape.daily_prior * shape.daily_prior));
+        precisions[first_weekly..].fill(1.0 / (shape.weekly_prior * shape.weekly_prior));
+        let noise_of = |residual: f64| {
+            // The maximum of -n ln s - r / 2 s^2 - s^2 / 2 p^2 over s.
+            let inverse = 1.0 / (NOISE_PRIOR * NOISE_PRIOR);
+            let square = 2.0 * residual / (count + (count * count + 4.0 * inverse * residual).sqrt());
+            square.sqrt().max(LEAST_NOISE)
+        };
+        let mut best =
+            Self { coefficients: vec![0.0; size], noise: noise_of(equations.square * shape.steps_per_point + within) };
+        let (mut matrix, mut least) = (vec![0.0; size * size], FIRST_CHANGE);
+        for _ in 0..MAX_ROUNDS {
+            for (precision, change) in precisions[2..2 + changes].iter_mut().zip(&best.coefficients[2..]) {
+                *precision = 1.0 / (shape.changepoint_prior * change.abs().max(least));
+            }
+            matrix.copy_from_slice(&equations.gram);
+            let weight = best.noise * best.noise / shape.steps_per_point;
+            for (at, precision) in precisions.iter().enumerate() {
+                matrix[at * size + at] += weight * precision;
+            }
+            let mut solution = equations.right.clone();
+            if !cholesky::solve(&mut matrix, &mut solution) {
+                return None;
+            }
+            let moved = solution.iter().zip(&best.coefficients).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+            let residual = equations.residual(&solution) * shape.steps_per_point + within;
+            best = Self { coefficients: solution, noise: noise_of(residual) };
+            if least <= LEAST_CHANGE && moved < SETTLED {
+                break;
+            }
+            least = (least * NARROWING).max(LEAST_CHANGE);
+        }
+        best.coefficients.iter().all(|coefficient| coefficient.is_finite()).then_some(best)
+    }
+}
+
+impl NormalEquations {
+    /// The sum of squares that `coefficients` leave.
+    fn residual(&self, coefficients: &[f64]) -> f64 {
+        let fitted: f64 = self
+            .gram
+            .chunks_exact(self.size)
+            .zip(coefficients)
+            .map(|(row, coefficient)| coefficient * cholesky::dot(row, coefficients))
+            .sum();
+        (self.square - 2.0 * cholesky::dot(&self.right, coefficients) + fitted).max(0.0)
+    }
+}
