@@ -6,6 +6,8 @@ usage: pip install prophet==1.5.0 && python fixtures.py
 The series are made here, from fixed seeds: a trend that bends, a day, a week, noise, and gaps. For each: what it was fitted with, the
 values (null: missing), Prophet's most probable parameters (the largest load and the history's length being 1), and its trend, forecast and
 80 % interval on every twelfth step of the history and on the day after it.
+
+Prophet is told to search by Newton's method: by L-BFGS, its default, it stops further from the maximum.
 """
 import json
 import logging
@@ -23,7 +25,7 @@ CASES = [
     ("bends", 28, 2, (4, -3, 6), 20, 15, 8, 0.0, 961_111, 4, 3, 0.05),
     ("gaps", 21, 3, (2, 2, -5), 40, 0, 6, 0.2, 955_003, 4, 3, 0.05),
     ("one_week", 7, 4, (3, 3, 8), 25, 0, 10, 0.0, 970_000, 4, 0, 0.05),
-    ("stiff", 28, 5, (5, -8, 3), 30, 10, 12, 0.05, 958_000, 4, 3, 0.01),
+    ("stiff", 28, 5, (5, -8, 3), 30, 10, 12, 0.05, 958_000, 4, 3, 0.02),
     ("supple_many_waves", 28, 6, (-4, 8, -2), 50, 20, 10, 0.0, 966_000, 10, 3, 0.5),
 ]
 
@@ -50,7 +52,7 @@ def case(name, days, seed, rates, day, week, noise, missing, first, day_order, w
         uncertainty_samples=4000,
     )
     time = lambda steps: pd.to_datetime(steps * (86_400 // DAY), unit="s")
-    model.fit(pd.DataFrame({"ds": time(steps), "y": y}), seed=1)
+    model.fit(pd.DataFrame({"ds": time(steps), "y": y}), seed=1, algorithm="Newton")
     asked = np.concatenate([steps[::12], steps[-1] + 1 + np.arange(DAY)])
     np.random.seed(1)
     out = model.predict(pd.DataFrame({"ds": time(asked)}))

@@ -5,9 +5,11 @@
 use prophet::{Change, Decomposition, Point, Seasonality, Shape, fit};
 use serde_json::Value;
 
-/// Most that a forecast may differ by, in loads of the history's largest one. Prophet's own search stops short of the maximum: in the series
-/// `stiff`, by 15 in the logarithm of the density, and 0.7 % in the forecast; in the others, by less than 2, and less than 0.3 %.
-const TOLERANCE: f64 = 0.01;
+/// Most that a forecast may differ by, in loads of the history's largest one.
+const TOLERANCE: f64 = 0.002;
+/// The same where Prophet's search stopped so far short of the maximum, in the logarithm of the density, that it is the less exact one.
+const TOLERANCE_FOR_STOPPED_SHORT: f64 = 0.01;
+const STOPPED_SHORT: f64 = 1.0;
 const CHANGEPOINTS: usize = 25;
 const SEASONALITY_PRIOR: f64 = 10.0;
 
@@ -75,6 +77,11 @@ impl Fixture {
             noise: self.number("noise"),
         }
     }
+
+    fn log_posteriors(&self) -> [f64; 2] {
+        let (points, prior) = (self.points(), self.number("changepoint_prior"));
+        [self.ours(), self.prophets()].map(|model| log_posterior(&model, &points, prior))
+    }
 }
 
 fn forecast(model: &Decomposition, time_days: f64) -> f64 {
@@ -101,6 +108,8 @@ fn log_posterior(model: &Decomposition, points: &[Point], changepoint_prior: f64
 fn trend_and_forecast_are_prophets() {
     for fixture in fixtures() {
         let model = fixture.ours();
+        let [ours, prophets] = fixture.log_posteriors();
+        let tolerance = if ours - prophets < STOPPED_SHORT { TOLERANCE } else { TOLERANCE_FOR_STOPPED_SHORT };
         let asked = fixture.numbers("asked");
         for (key, of) in [
             ("yhat", &forecast as &dyn Fn(&Decomposition, f64) -> f64),
@@ -109,11 +118,11 @@ fn trend_and_forecast_are_prophets() {
             for (step, prophets) in asked.iter().zip(fixture.numbers(key)) {
                 let ours = of(&model, step / fixture.number("day"));
                 let off = (ours - prophets).abs() / model.scale;
-                assert!(off < TOLERANCE, "{}, {key} at {step}: {ours}, not {prophets}", fixture.name());
+                assert!(off < tolerance, "{}, {key} at {step}: {ours}, not {prophets}", fixture.name());
             }
         }
         let noise = model.noise / fixture.number("noise");
-        assert!((noise - 1.0).abs() < 0.01, "{}: noise {noise} times Prophet's", fixture.name());
+        assert!((noise - 1.0).abs() < 0.001, "{}: noise {noise} times Prophet's", fixture.name());
     }
 }
 
@@ -131,8 +140,7 @@ fn prophets_parameters_mean_here_what_they_mean_there() {
 #[test]
 fn no_parameters_of_prophets_are_more_probable_than_ours() {
     for fixture in fixtures() {
-        let (points, prior) = (fixture.points(), fixture.number("changepoint_prior"));
-        let [ours, prophets] = [fixture.ours(), fixture.prophets()].map(|model| log_posterior(&model, &points, prior));
+        let [ours, prophets] = fixture.log_posteriors();
         assert!(ours > prophets - 0.01, "{}: {ours} is below {prophets}", fixture.name());
     }
 }
