@@ -35,6 +35,23 @@ pub struct Change {
 }
 
 impl Decomposition {
+    /// Of a history of one value at `end_days`, when nothing else is known: it goes on, and half of it is a wide guess of how far off the next
+    /// may be.
+    #[must_use]
+    pub(crate) fn untried(value: f64, end_days: f64) -> Self {
+        Self {
+            start_days: end_days - 1.0,
+            span_days: 1.0,
+            scale: 1.0,
+            slope: 0.0,
+            offset: value,
+            changes: Vec::new(),
+            seasonality: Seasonality { day_order: 0, week_order: 0 },
+            waves: Vec::new(),
+            noise: 0.5 * value,
+        }
+    }
+
     /// The trend's load at `time_days`, days since the Unix epoch.
     #[must_use]
     pub fn trend(&self, time_days: f64) -> f64 {

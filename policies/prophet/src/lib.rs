@@ -1,10 +1,12 @@
 //! A forecasting policy after Prophet.
 
+mod chance;
 mod cholesky;
 mod config;
 mod correction;
 mod decomposition;
 mod fit;
+mod future;
 mod history;
 mod normal_equations;
 mod seasonality;

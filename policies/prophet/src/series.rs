@@ -2,6 +2,7 @@ use crate::config::Config;
 use crate::correction::{Correction, Parts};
 use crate::decomposition::Decomposition;
 use crate::fit::{Shape, fit};
+use crate::future::{Future, Now};
 use crate::history::{History, Slots};
 use crate::seasonality::{MAX_ORDER, Seasonality};
 use forecasting_kit::{Ask, ExpectingModel, LeadSketches, Scratch, Seasons, SeriesModel, forecast_from_errors};
@@ -13,6 +14,9 @@ const LEAST_DAYS: f64 = 2.0;
 const WEEKLY_DAYS: f64 = 14.0;
 /// Room for the periodic terms of a day and of a week.
 const MAX_TERMS: usize = 4 * MAX_ORDER as usize;
+
+/// Where a shard's own number stands in a seed, beside the step.
+const SEED_SHIFT: u32 = 32;
 
 /// One shard's loads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +81,37 @@ impl Series {
         let Some(model) = fit(&points, &shape) else { return };
         let before = self.bases(day);
         let is_first = self.model.replace(model).is_none();
-        self.correction.rebase(&before, &self.bases(day), is_first);
+        if config.corrected {
+            self.correction.rebase(&before, &self.bases(day), is_first);
+        }
+    }
+
+    /// As Prophet forecasts: its trend and waves, and quantiles of simulated futures.
+    fn forecast_uncorrected(&self, ask: &Ask<'_, Self>, values: &mut [f32], peaks: &mut [f32]) {
+        let day = ask.seasons.day;
+        let expected = |lead: u64| {
+            let Parts { base, growth, week } = self.parts(day, self.next - 1 + lead);
+            base + growth + week
+        };
+        let steps = ask.horizon.max(ask.peak_steps) as u64;
+        let points: Vec<f32> = (ask.first..ask.first + steps).map(expected).collect();
+        let untried = Decomposition::untried(f64::from(self.usual), (self.next - 1) as f64 / day as f64);
+        let model = self.model.as_ref().unwrap_or(&untried);
+        let now = Now { next: self.next, day };
+        let mut future = Future::of(model, now, ask.first - 1 + steps, self.next ^ (self.phase << SEED_SHIFT));
+        let (errors, levels) = (future.error_quantiles(ask.levels), ask.levels.len());
+        for (step, (point, lead)) in points.iter().zip(ask.first..).take(ask.horizon).enumerate() {
+            for level in 0..levels {
+                let error = future.between(lead, |at| errors[at * levels + level]);
+                values[level * ask.horizon + step] = point + error as f32;
+            }
+        }
+        if !peaks.is_empty() {
+            let maxima = future.peak_quantiles(ask.first, &points[..ask.peak_steps], ask.levels);
+            for (peak, maximum) in peaks.iter_mut().zip(maxima) {
+                *peak = maximum as f32;
+            }
+        }
     }
 }
 
@@ -119,7 +153,9 @@ impl SeriesModel for Series {
             self.correction.begin(value);
         }
         self.past.push(Slots::of_day(day), self.next, value);
-        self.correction.push(seasons, self.parts(day, self.next), value, self.usual);
+        if config.corrected {
+            self.correction.push(seasons, self.parts(day, self.next), value, self.usual);
+        }
         if !value.is_nan() {
             self.seen = self.seen.saturating_add(1);
             self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);
@@ -135,7 +171,11 @@ impl SeriesModel for Series {
     }
 
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
-        forecast_from_errors(self, ask, scratch, values, peaks);
+        if ask.config.corrected {
+            forecast_from_errors(self, ask, scratch, values, peaks);
+        } else {
+            self.forecast_uncorrected(ask, values, peaks);
+        }
     }
 
     fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
@@ -143,7 +183,7 @@ impl SeriesModel for Series {
             && self.model.as_ref().is_none_or(Decomposition::is_sound)
             && self.next == next
             && self.usual.is_finite()
-            && self.correction.is_sound(seasons, next)
+            && (!config.corrected || self.correction.is_sound(seasons, next))
     }
 }
 

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
-use prophet::{Change, Decomposition, Point, Seasonality, Shape, fit};
+use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+use prophet::{Change, Decomposition, Point, Prophet, Seasonality, Shape, fit};
 use serde_json::Value;
 
 /// Most that a forecast may differ by, in loads of the history's largest one.
@@ -142,5 +143,51 @@ fn no_parameters_of_prophets_are_more_probable_than_ours() {
     for fixture in fixtures() {
         let [ours, prophets] = fixture.log_posteriors();
         assert!(ours > prophets - 0.01, "{}: {ours} is below {prophets}", fixture.name());
+    }
+}
+
+#[test]
+fn uncorrected_the_policy_forecasts_as_prophet_does() {
+    const STEP_MS: u32 = 1_800_000;
+    for fixture in fixtures() {
+        // Fitted often, so that the last fit is nearly as new as Prophet's.
+        let config = serde_json::json!({
+            "corrected": false,
+            "refit_hours": 6,
+            "daily_order": fixture.0["day_order"],
+            "weekly_order": fixture.0["week_order"],
+            "changepoint_prior": fixture.0["changepoint_prior"],
+        });
+        let values: Vec<f32> = fixture.numbers("y").into_iter().map(|value| value as f32).collect();
+        let (steps, first) = (values.len(), fixture.number("first"));
+        let mut policy = Prophet::new(&config.to_string()).unwrap();
+        let batch = |from: usize, to: usize| LoadBatch {
+            metric: Metric::Load,
+            start: InstantMs((first as u64 + from as u64) * u64::from(STEP_MS)),
+            step_ms: STEP_MS,
+            steps: (to - from) as u32,
+            shards: vec![ShardId(1)],
+            values: values[from..to].to_vec(),
+        };
+        policy.observe(&batch(0, steps)).unwrap();
+        let request = ForecastRequest {
+            metric: Metric::Load,
+            shards: vec![ShardId(1)],
+            horizon: 48,
+            quantiles: vec![0.1, 0.5, 0.9],
+            peak_steps: 48,
+        };
+        let forecast = policy.predict(&request).unwrap();
+
+        let tail = |key: &str| fixture.numbers(key).split_off(fixture.numbers("asked").len() - 48);
+        let width = tail("high").iter().zip(tail("low")).map(|(high, low)| high - low).sum::<f64>() / 48.0;
+        for (level, key) in ["low", "yhat", "high"].into_iter().enumerate() {
+            let off =
+                forecast.path(&request, 0, level).iter().zip(tail(key)).map(|(ours, theirs)| f64::from(*ours) - theirs);
+            let mean = off.clone().sum::<f64>() / 48.0;
+            let most = off.fold(0.0f64, |most, off| most.max(off.abs()));
+            assert!(mean.abs() < 0.08 * width, "{}, {key}: off by {mean} of a width of {width}", fixture.name());
+            assert!(most < 0.15 * width, "{}, {key}: off by up to {most} of a width of {width}", fixture.name());
+        }
     }
 }
