@@ -10,13 +10,13 @@ const NOISE_PRIOR: f64 = 0.5;
 /// No noise is taken to be smaller than this share of the largest load: a history without any would have no bound to its precision.
 const LEAST_NOISE: f64 = 1e-5;
 /// Rounds at most, each one solution of the normal equations. The bound on the time of a fit.
-const MAX_ROUNDS: usize = 60;
-/// Changes of rate below this are not told from none; the rounds approach it by [`NARROWING`], from the rate at which they begin.
+const MAX_ROUNDS: usize = 40;
+/// Bends below this are not told from none; the rounds approach it by [`NARROWING`] each, from the bend at which they begin.
 const LEAST_CHANGE: f64 = 1e-7;
 const FIRST_CHANGE: f64 = 1.0;
-const NARROWING: f64 = 0.4;
-/// Rounds end when no coefficient moves more than this, in loads of the largest one.
-const SETTLED: f64 = 1e-7;
+const NARROWING: f64 = 0.25;
+/// Rounds end when the logarithm of the density gains no more than this: what is three thousandths more probable is not worth another.
+const SETTLED: f64 = 0.003;
 /// The fewest values that are worth a fit.
 const LEAST_POINTS: usize = 4;
 
@@ -111,7 +111,7 @@ impl Maximum {
         };
         let mut best =
             Self { coefficients: vec![0.0; size], noise: noise_of(equations.square * shape.steps_per_point + within) };
-        let (mut matrix, mut least) = (vec![0.0; size * size], FIRST_CHANGE);
+        let (mut matrix, mut least, mut before) = (vec![0.0; size * size], FIRST_CHANGE, f64::INFINITY);
         for _ in 0..MAX_ROUNDS {
             for (precision, change) in precisions[2..2 + changes].iter_mut().zip(&best.coefficients[2..]) {
                 *precision = 1.0 / (shape.changepoint_prior * change.abs().max(least));
@@ -125,15 +125,32 @@ impl Maximum {
             if !cholesky::solve(&mut matrix, &mut solution) {
                 return None;
             }
-            let moved = solution.iter().zip(&best.coefficients).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
             let residual = equations.residual(&solution) * shape.steps_per_point + within;
-            best = Self { coefficients: solution, noise: noise_of(residual) };
-            if least <= LEAST_CHANGE && moved < SETTLED {
+            best = Self { noise: noise_of(residual), coefficients: solution };
+            let loss = best.loss(residual, count, &precisions, changes, shape.changepoint_prior);
+            if least <= LEAST_CHANGE && before - loss < SETTLED {
                 break;
             }
+            before = loss;
             least = (least * NARROWING).max(LEAST_CHANGE);
         }
         best.coefficients.iter().all(|coefficient| coefficient.is_finite()).then_some(best)
+    }
+
+    /// The logarithm of the density, negative and but for a constant.
+    fn loss(&self, residual: f64, count: f64, precisions: &[f64], changes: usize, changepoint_prior: f64) -> f64 {
+        let square = self.noise * self.noise;
+        let normal = |from: usize, to: usize| -> f64 {
+            let parts = self.coefficients[from..to].iter().zip(&precisions[from..to]);
+            parts.map(|(coefficient, precision)| 0.5 * precision * coefficient * coefficient).sum()
+        };
+        let bends: f64 = self.coefficients[2..2 + changes].iter().map(|bend| bend.abs()).sum();
+        count * self.noise.ln()
+            + 0.5 * residual / square
+            + 0.5 * square / (NOISE_PRIOR * NOISE_PRIOR)
+            + bends / changepoint_prior
+            + normal(0, 2)
+            + normal(2 + changes, self.coefficients.len())
     }
 }
 
