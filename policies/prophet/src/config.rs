@@ -77,3 +77,32 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_schema_says_what_the_code_checks() {
+        let schema: Value = serde_json::from_str(include_str!("config.schema.json")).expect("the schema is JSON");
+        let fields = schema["properties"].as_object().expect("it lists the fields");
+        let read = |config: Value| serde_json::from_value::<Config>(config).expect("a field of the schema is known");
+        let defaults: serde_json::Map<_, _> =
+            fields.iter().map(|(name, field)| (name.clone(), field["default"].clone())).collect();
+        assert_eq!(format!("{:?}", read(defaults.into())), format!("{:?}", Config::default()));
+        for (name, field) in fields {
+            let (Some(least), Some(most)) = (field["minimum"].as_f64(), field["maximum"].as_f64()) else {
+                assert!(field["type"] == "boolean", "{name} has no bounds");
+                continue;
+            };
+            let with = |value: f64| {
+                let value = if field["type"] == "integer" { Value::from(value as u64) } else { Value::from(value) };
+                read(Value::Object([(name.clone(), value)].into_iter().collect())).check()
+            };
+            assert_eq!((with(least), with(most)), (Ok(()), Ok(())), "{name}");
+            let refused = with(most + 1.0).expect_err("over the maximum");
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
+}

@@ -116,3 +116,46 @@ impl Correction {
             && self.sketches.is_sound(&seasons.bands)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seasons() -> Seasons {
+        Seasons::new(1_800_000, 7.0)
+    }
+
+    #[test]
+    fn a_week_that_comes_true_is_kept_and_growth_that_does_not_is_dropped() {
+        let seasons = seasons();
+        let mut correction = Correction::new(&seasons, 0);
+        correction.begin(50.0);
+        let parts = |step: u64| Parts {
+            base: 50.0,
+            growth: (step % 48) as f32,
+            week: 10.0 * (step as f32 / 336.0 * std::f32::consts::TAU).sin(),
+        };
+        for step in 0..48 * 21 {
+            correction.push(&seasons, parts(step), 50.0 + parts(step).week, 50.0);
+        }
+        assert!(correction.week.share() > 0.9, "{}", correction.week.share());
+        assert!(correction.growth.share() < 0.1, "{}", correction.growth.share());
+        assert!(correction.is_sound(&seasons, 48 * 21) && !correction.is_sound(&seasons, 48 * 21 + 1));
+    }
+
+    #[test]
+    fn another_model_leaves_expectations_as_they_were_where_the_time_of_day_rules() {
+        let seasons = seasons();
+        let mut correction = Correction::new(&seasons, 0);
+        correction.begin(50.0);
+        let load = |step: u64| if step % 48 < 8 { 200.0 } else { 50.0 };
+        let flat = Parts { base: 50.0, ..Parts::default() };
+        for step in 0..48 * 10 {
+            correction.push(&seasons, flat, load(step), 50.0);
+        }
+        let (before, _) = correction.expect(&seasons, 4, flat, 50.0);
+        correction.rebase(&[50.0; 48], &[80.0; 48], false);
+        let (after, _) = correction.expect(&seasons, 4, Parts { base: 80.0, ..Parts::default() }, 50.0);
+        assert!((before - 200.0).abs() < 10.0 && (after - before).abs() < 5.0, "{before} {after}");
+    }
+}

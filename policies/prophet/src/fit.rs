@@ -166,3 +166,59 @@ impl NormalEquations {
         (self.square - 2.0 * cholesky::dot(&self.right, coefficients) + fitted).max(0.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shape(changepoints: usize) -> Shape {
+        Shape {
+            changepoints,
+            changepoint_range: 0.8,
+            changepoint_prior: 0.05,
+            seasonality: Seasonality { day_order: 3, week_order: 0 },
+            daily_prior: 10.0,
+            weekly_prior: 10.0,
+            steps_per_point: 1.0,
+            within_square: 0.0,
+        }
+    }
+
+    fn hours(loads: impl IntoIterator<Item = f64>) -> Vec<Point> {
+        let points = loads.into_iter().enumerate();
+        points.map(|(hour, value)| Point { time_days: 20_000.0 + hour as f64 / 24.0, value }).collect()
+    }
+
+    #[test]
+    fn a_bend_and_a_wave_are_found_again() {
+        let load = |hour: usize| {
+            let bent = (hour as f64 - 170.0).max(0.0);
+            200.0 + 0.5 * bent + 20.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin()
+        };
+        let model = fit(&hours((0..336).map(load)), &shape(25)).expect("enough of a history");
+        let mut room = [0.0; 6];
+        let time_days = 20_000.0 + 340.0 / 24.0;
+        let found = model.trend(time_days) + model.seasons(time_days, &mut room).0;
+        assert!((found - load(340)).abs() < 2.0, "{found}, not {}", load(340));
+        assert!(model.noise * model.scale < 2.0);
+    }
+
+    #[test]
+    fn too_little_to_fit_is_none() {
+        assert!(fit(&hours([1.0, 2.0, 3.0]), &shape(25)).is_none());
+        assert!(fit(&[Point { time_days: 3.0, value: 1.0 }; 9], &shape(25)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_history_gives_a_sound_model_or_none(
+            loads in proptest::collection::vec(prop_oneof![Just(0.0), 0.0..1e3, 0.0..1e15, Just(1e15)], 0..200),
+            changepoints in 0usize..60,
+        ) {
+            if let Some(model) = fit(&hours(loads), &shape(changepoints)) {
+                prop_assert!(model.is_sound(), "{model:?}");
+            }
+        }
+    }
+}

@@ -114,3 +114,48 @@ impl Timetable {
         (step % (self.remembered[0].len() as u64).max(1)) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 48;
+
+    /// So many days of what was left at each step.
+    fn taught(days: u64, left: impl Fn(u64) -> f32) -> Timetable {
+        let mut timetable = Timetable::new(DAY);
+        for step in 0..days * DAY {
+            timetable.learn(step, left(step), 1.0);
+            timetable.weigh();
+        }
+        timetable
+    }
+
+    #[test]
+    fn a_job_at_the_same_time_every_day_is_expected_then() {
+        let timetable = taught(6, |step| if step % DAY == 20 { 30.0 } else { 0.0 });
+        assert!((timetable.at(6 * DAY + 20) - 30.0).abs() < 3.0, "{}", timetable.at(6 * DAY + 20));
+        assert_eq!(timetable.at(6 * DAY + 21), 0.0);
+        assert!(timetable.is_sound(DAY) && !timetable.is_sound(DAY + 1));
+    }
+
+    #[test]
+    fn what_comes_at_any_time_is_not_expected_at_one() {
+        let timetable = taught(12, |step| if step * 2_654_435_761 % 97 == 0 { 30.0 } else { 0.0 });
+        let most = (0..DAY).map(|time| timetable.at(12 * DAY + time).abs()).fold(0.0, f32::max);
+        assert!(most < 6.0, "{most}");
+    }
+
+    #[test]
+    fn before_anything_is_known_nothing_is_left() {
+        assert_eq!(Timetable::new(DAY).at(5), 0.0);
+    }
+
+    #[test]
+    fn counted_from_elsewhere_it_says_the_same() {
+        let mut timetable = taught(6, |step| (step % DAY) as f32);
+        let before = timetable.at(6 * DAY + 40);
+        timetable.shift(6 * DAY + 40, -7.0);
+        assert!((timetable.at(6 * DAY + 40) - (before - 7.0)).abs() < 0.1);
+    }
+}
