@@ -9,6 +9,7 @@ const ROLES: &[(&str, &str)] = &[
     ("holt-winters", "Forecast"),
     ("lstm", "Forecast"),
     ("predictive", "Place"),
+    ("prophet", "Forecast"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
     ("spar", "Forecast"),

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [policy, track, out, config @ ..] = args.as_slice() else {
         return Err("usage: score_track POLICY TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
+        return Err("usage: score_track seasonal-naive|holt-winters|prophet|spar TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
     };
     let config = config.first().map_or("", String::as_str);
     match policy.as_str() {
@@ -35,6 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "lstm" => run::<lstm::Series>(track, out, config),
         "spar" => run::<spar::Series>(track, out, config),
         other => Err(format!("no policy {other:?}: best, seasonal-naive, holt-winters, lstm or spar").into()),
+        "prophet" => run::<prophet::Series>(track, out, config),
+        "spar" => run::<spar::Series>(track, out, config),
+        other => Err(format!("no policy {other:?}: seasonal-naive, holt-winters, prophet or spar").into()),
     }
 }
 

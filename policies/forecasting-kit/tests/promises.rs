@@ -17,6 +17,7 @@ macro_rules! for_each_policy {
         mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
         mod lstm_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<lstm::Series>(); })* }
         mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }
+        mod prophet_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<prophet::Series>(); })* }
         mod spar_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<spar::Series>(); })* }
     };
 }
