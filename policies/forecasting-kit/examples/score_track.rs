@@ -25,13 +25,14 @@ const JUDGED_EVERY: usize = 6;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [policy, track, out, config @ ..] = args.as_slice() else {
-        return Err("usage: score_track seasonal-naive|holt-winters TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
+        return Err("usage: score_track arima|seasonal-naive|holt-winters TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
     };
     let config = config.first().map_or("", String::as_str);
     match policy.as_str() {
+        "arima" => run::<arima::Series>(track, out, config),
         "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
         "holt-winters" => run::<holt_winters::Series>(track, out, config),
-        other => Err(format!("no policy {other:?}: seasonal-naive or holt-winters").into()),
+        other => Err(format!("no policy {other:?}: arima, seasonal-naive or holt-winters").into()),
     }
 }
 

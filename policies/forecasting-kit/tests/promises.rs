@@ -9,10 +9,11 @@ use proptest::prelude::*;
 const STEP_MS: u32 = 3_600_000;
 const LEVELS: [f32; 7] = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
 
-/// One test, for both policies.
+/// One test, for all policies.
 macro_rules! for_each_policy {
     ($($(#[$attribute:meta])* fn $name:ident<$model:ident>() $body:block)*) => {
         $(fn $name<$model: SeriesModel>() $body)*
+        mod arima_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<arima::Series>(); })* }
         mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
         mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }
     };
@@ -220,10 +221,10 @@ for_each_policy! {
         let history = daily(20);
         let (mut policy, mut other) = (policy::<M>(), policy::<M>());
         policy.observe(&batch(0, &[history[..456].to_vec(), history[..456].to_vec()])).unwrap();
-        other.observe(&batch(0, &[history[..456].to_vec()])).unwrap();
+        other.observe(&batch(0, &[history[..456].to_vec(), history[..456].to_vec()])).unwrap();
         // Three more hours, of the first shard only.
         policy.observe(&batch(456, &[history[456..459].to_vec()])).unwrap();
-        let (late, early) = (request(&[2], 4, 0), request(&[1], 7, 0));
+        let (late, early) = (request(&[2], 4, 0), request(&[2], 7, 0));
         let (late_forecast, early_forecast) = (policy.predict(&late).unwrap(), other.predict(&early).unwrap());
         assert_eq!(late_forecast.path(&late, 0, 2), &early_forecast.path(&early, 0, 2)[3..]);
     }
