@@ -4,8 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// What each policy is for. A build script has no host to ask it; a test asks, and compares.
-const ROLES: &[(&str, &str)] =
-    &[("holt-winters", "Forecast"), ("predictive", "Place"), ("reactive", "Place"), ("seasonal-naive", "Forecast")];
+const ROLES: &[(&str, &str)] = &[
+    ("arima", "Forecast"),
+    ("holt-winters", "Forecast"),
+    ("predictive", "Place"),
+    ("reactive", "Place"),
+    ("seasonal-naive", "Forecast"),
+];
 
 fn main() {
     let mut table = String::from("&[\n");

@@ -54,8 +54,7 @@ pub(crate) fn to_partials(lags: &Lags, degree: usize) -> Option<Lags> {
     let (mut lags, mut partials) = (*lags, [0.0; MAX_LAGS]);
     for k in (0..degree.min(MAX_LAGS)).rev() {
         let partial = lags[k];
-        // Written so that NaN is refused too.
-        if !(partial.abs() < 1.0) {
+        if partial.is_nan() || partial.abs() >= 1.0 {
             return None;
         }
         partials[k] = partial;

@@ -2,6 +2,13 @@ use forecasting_kit::Ring;
 
 /// Of a day, at least this share must be known for it to count as one.
 const KNOWN_SHARE: f32 = 0.5;
+/// Days of a week.
+pub(crate) const WEEK: usize = 7;
+/// Days that there must be for one to stand out from the others.
+const LEAST_COMPARED: usize = 5;
+/// How far a value may be from the median of its time of day, or from that time a week before or after, and still count in full; in usual
+/// distances from the median: those of that time of day and those of all, half each. What happens once is no season.
+const HELD: f32 = 2.0;
 
 /// The newest whole days of a series, oldest first, each ending where the next begins and the last one now.
 #[derive(Debug)]
@@ -12,6 +19,8 @@ pub(crate) struct Days {
     pub(crate) first: u64,
     /// Day after day; where one was missing, the mean of that time of day.
     pub(crate) values: Vec<f32>,
+    /// The same without accidents: what is far from the other days is held nearer.
+    held: Vec<f32>,
     /// Whether each was truly seen.
     pub(crate) known: Vec<bool>,
     /// What each day counts: the share of it that was seen, 0 where that is too little.
@@ -35,16 +44,43 @@ impl Days {
         if known.iter().any(|known| !known) {
             fill(&mut values, length);
         }
-        Self { length, first, values, known, weights }
+        let held = if count >= LEAST_COMPARED { held(&values, length) } else { values.clone() };
+        Self { length, first, values, held, known, weights }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.weights.len()
     }
 
+    /// A day without accidents.
     pub(crate) fn day(&self, day: usize) -> &[f32] {
-        &self.values[day * self.length..(day + 1) * self.length]
+        &self.held[day * self.length..(day + 1) * self.length]
     }
+}
+
+/// Holds each value near what others at its time of day are.
+fn held(values: &[f32], length: usize) -> Vec<f32> {
+    let mut column: Vec<f32> = Vec::new();
+    let middle_and_distance = |slot: usize| {
+        column.clear();
+        column.extend(values.iter().skip(slot).step_by(length));
+        column.sort_unstable_by(f32::total_cmp);
+        let half = column.len() / 2;
+        let middle =
+            if column.len().is_multiple_of(2) { f32::midpoint(column[half - 1], column[half]) } else { column[half] };
+        (middle, column.iter().map(|value| (value - middle).abs()).sum::<f32>() / column.len() as f32)
+    };
+    let slots: Vec<(f32, f32)> = (0..length).map(middle_and_distance).collect();
+    let usual = slots.iter().map(|(_, distance)| distance).sum::<f32>() / length as f32;
+    let week = WEEK * length;
+    let held = |(at, value): (usize, &f32)| {
+        let (middle, distance) = slots[at % length];
+        let most = HELD * f32::midpoint(distance, usual);
+        // Two weekends of fourteen days are far from the median, but not alone.
+        let other = values.get(at + week).or_else(|| values.get(at.checked_sub(week)?)).copied().unwrap_or(middle);
+        value.clamp(middle.min(other) - most, middle.max(other) + most)
+    };
+    values.iter().enumerate().map(held).collect()
 }
 
 /// Puts the mean of its time of day where a value is missing; where that is not known, the value before.
@@ -88,5 +124,14 @@ mod tests {
         assert_eq!(days.day(2), [1.0, 3.0, 7.0]);
         assert_eq!(days.weights, [2.0 / 3.0, 1.0, 0.0]);
         assert!(days.known[1] && !days.known[2]);
+    }
+
+    #[test]
+    fn one_day_unlike_the_others_is_held_nearer() {
+        let mut ring = Ring::new(16, 0);
+        [1.0, 5.0, 1.5, 5.0, 900.0, 5.0, 0.5, 5.0, 1.0, 5.0].into_iter().for_each(|value| ring.push(value));
+        let days = Days::newest(&ring, 2, 5);
+        assert_eq!(days.day(0), [1.0, 5.0]);
+        assert!(days.day(2)[0] < 600.0 && days.values[4] == 900.0);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Filter {
     constant: f32,
     ar: [f32; VALUES],
     ma: [f32; MAX_LAGS],
+    /// No innovation is taken for larger: what leaps further is followed step by step, so that a burst of one step is not carried on.
+    most: f32,
     /// The last values and innovations, newest first.
     values: [f32; VALUES],
     innovations: [f32; MAX_LAGS],
@@ -21,13 +23,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Of values of which `d` differences follow `model`.
-    pub(crate) fn new(model: &Arma, d: usize) -> Self {
+    /// Of values of which `d` differences follow `model`; no innovation is taken for larger than `most`.
+    pub(crate) fn new(model: &Arma, d: usize, most: f32) -> Self {
         let constant = model.mean * (1.0 - model.ar.iter().sum::<f64>());
         Self {
             constant: constant as f32,
             ar: with_differences(&model.ar, d).map(|lag| lag as f32),
             ma: model.ma.map(|lag| lag as f32),
+            most,
             values: [0.0; VALUES],
             innovations: [0.0; MAX_LAGS],
             begun: false,
@@ -37,7 +40,7 @@ impl Filter {
     /// Before the first fit.
     pub(crate) fn unfitted() -> Self {
         let order = crate::arma::Order { p: 0, q: 1, mean: false };
-        Self::new(&Arma { order, ar: [0.0; MAX_LAGS], ma: [UNFITTED, 0.0, 0.0, 0.0, 0.0], mean: 0.0 }, 1)
+        Self::new(&Arma { order, ar: [0.0; MAX_LAGS], ma: [UNFITTED, 0.0, 0.0, 0.0, 0.0], mean: 0.0 }, 1, f32::INFINITY)
     }
 
     /// What it expects next.
@@ -47,7 +50,7 @@ impl Filter {
         self.constant + carried + smoothed
     }
 
-    /// Adds the next value; a missing one (NaN) is taken to be as expected. Gives the value that was taken, and its innovation.
+    /// Adds the next value; a missing one (NaN) is taken to be as expected. Gives the value and the innovation that were taken.
     pub(crate) fn push(&mut self, value: f32) -> (f32, f32) {
         if !self.begun {
             if value.is_nan() {
@@ -58,8 +61,8 @@ impl Filter {
             return (value, 0.0);
         }
         let expected = self.next();
-        let value = if value.is_nan() { expected } else { value };
-        let innovation = value - expected;
+        let innovation = if value.is_nan() { 0.0 } else { (value - expected).clamp(-self.most, self.most) };
+        let value = expected + innovation;
         self.values.rotate_right(1);
         self.values[0] = value;
         self.innovations.rotate_right(1);
@@ -74,7 +77,7 @@ impl Filter {
 
     pub(crate) fn is_sound(&self) -> bool {
         let numbers = [&self.ar[..], &self.ma, &self.values, &self.innovations];
-        self.constant.is_finite() && numbers.into_iter().flatten().all(|number| number.is_finite())
+        self.constant.is_finite() && self.most >= 0.0 && numbers.into_iter().flatten().all(|number| number.is_finite())
     }
 }
 
@@ -97,7 +100,13 @@ impl Reach {
     pub(crate) fn of(filter: &Filter, leads: &[u64]) -> Self {
         const NOTHING: Weights = Weights { constant: 0.0, values: [0.0; VALUES], innovations: [0.0; MAX_LAGS] };
         let mut weights = vec![NOTHING; leads.len()];
-        let blank = Filter { constant: 0.0, values: [0.0; VALUES], innovations: [0.0; MAX_LAGS], begun: true, ..filter.clone() };
+        let blank = Filter {
+            constant: 0.0,
+            values: [0.0; VALUES],
+            innovations: [0.0; MAX_LAGS],
+            begun: true,
+            ..filter.clone()
+        };
         // A forecast is linear in each: what comes of a 1 in its place alone is its weight.
         let mut follow = |mut filter: Filter, at: &dyn Fn(&mut Weights) -> &mut f32| {
             let mut lead = 0;
@@ -149,12 +158,17 @@ mod tests {
     use crate::arma::Order;
 
     fn model() -> Arma {
-        Arma { order: Order { p: 2, q: 1, mean: true }, ar: [0.5, 0.2, 0.0, 0.0, 0.0], ma: [0.4, 0.0, 0.0, 0.0, 0.0], mean: 3.0 }
+        Arma {
+            order: Order { p: 2, q: 1, mean: true },
+            ar: [0.5, 0.2, 0.0, 0.0, 0.0],
+            ma: [0.4, 0.0, 0.0, 0.0, 0.0],
+            mean: 3.0,
+        }
     }
 
     #[test]
     fn forecasts_return_to_the_mean_or_stay() {
-        let mut filter = Filter::new(&model(), 0);
+        let mut filter = Filter::new(&model(), 0, 1e9);
         filter.push(9.0);
         assert!((filter.next() - (3.0 + 0.7 * 6.0)).abs() < 1e-5, "{}", filter.next());
         for _ in 0..100 {
@@ -170,9 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_is_followed_step_by_step() {
+        let mut filter = Filter::new(&Arma { mean: 0.0, ..model() }, 1, 2.0);
+        filter.push(10.0);
+        assert_eq!(filter.push(50.0), (12.0, 2.0));
+        (0..100).for_each(|_| {
+            filter.push(50.0);
+        });
+        assert!((filter.next() - 50.0).abs() < 1.0, "{}", filter.next());
+    }
+
+    #[test]
     fn weights_say_what_stepping_says() {
         for d in [0, 1] {
-            let mut filter = Filter::new(&Arma { mean: if d == 0 { 3.0 } else { 0.0 }, ..model() }, d);
+            let mut filter = Filter::new(&Arma { mean: if d == 0 { 3.0 } else { 0.0 }, ..model() }, d, 1e9);
             let (mut values, mut innovations) = (Ring::new(16, 0), Ring::new(16, 0));
             for value in [4.0, 2.0, 7.0, 3.0, 3.5, 8.0, 1.0, 2.0] {
                 let (value, innovation) = filter.push(value);

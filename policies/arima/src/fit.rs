@@ -1,3 +1,5 @@
+#![expect(clippy::needless_range_loop, reason = "matrices and lags are walked by their indices, as the formulas are")]
+
 use crate::arma::{Arma, Lags, MAX_LAGS, MAX_PARAMETERS, Order, bounded, from_partials, to_partials_damped, unbounded};
 use crate::normal_equations::NormalEquations;
 
@@ -106,7 +108,7 @@ pub(crate) fn fit(sample: Sample<'_>, start: &Arma, effort: Effort) -> Fit {
     let mut slopes = None;
     let mut damping = 1e-3;
     for _ in 0..effort.iterations {
-        if n == 0 || !(sum > 0.0) {
+        if n == 0 || sum <= 0.0 {
             break;
         }
         let equations = *slopes.get_or_insert_with(|| slopes_at(sample, &point, &model, &residuals));

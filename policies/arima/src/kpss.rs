@@ -1,5 +1,6 @@
-/// The statistic that a series which keeps returning to one level exceeds once in twenty times.
-pub(crate) const CRITICAL: f64 = 0.463;
+/// The statistic that a series which keeps returning to one level exceeds once in a hundred times: a needless difference costs more, a day
+/// ahead, than a missing one.
+pub(crate) const CRITICAL: f64 = 0.739;
 
 /// Whether `values` stray from one level: large where they do (D. Kwiatkowski, P. C. B. Phillips, P. Schmidt, Y. Shin 1992). What carries on for
 /// up to `lags` steps is not held against them. 0 where they never change.

@@ -1,6 +1,8 @@
 //! A forecasting policy by ARIMA.
 
 mod arma;
+#[cfg(test)]
+mod check;
 mod days;
 mod filter;
 mod fit;

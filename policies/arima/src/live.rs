@@ -62,6 +62,7 @@ impl Live {
             // It takes half of what it is given for the size of an error.
             self.spread = Spread::new(self.guess.map_or(value, |size| 2.0 * size));
         }
+        let miss = if self.seen == 0 { 0.0 } else { value - season - self.filter.next() };
         let (remainder, innovation) = self.filter.push(value - season);
         self.recent.push(value);
         self.seasons.push(season);
@@ -74,7 +75,7 @@ impl Live {
             let Self { recent, seasons: past, remainders, innovations, reach, usual, spread, sketches, .. } = self;
             let carried = |origin, band| reach.from(remainders, innovations, origin, band);
             sketches.learn(&seasons.bands, recent, past, carried, |at| spread.size_at(day, at, *usual));
-            self.spread.learn(seasons, step, innovation, self.usual);
+            self.spread.learn(seasons, step, miss, self.usual);
         }
         self.seen = self.seen.saturating_add(1);
         self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);

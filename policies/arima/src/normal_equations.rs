@@ -1,3 +1,5 @@
+#![expect(clippy::needless_range_loop, reason = "matrices and lags are walked by their indices, as the formulas are")]
+
 use crate::arma::MAX_PARAMETERS;
 
 /// The normal equations of a least-squares problem with a few unknowns: `matrix x = target`, of which the first `n` count.
@@ -29,7 +31,7 @@ impl NormalEquations {
                     sum -= root[i][k] * root[j][k];
                 }
                 if i == j {
-                    if !(sum > LEAST_PIVOT * self.matrix[i][i]) {
+                    if sum.is_nan() || sum <= LEAST_PIVOT * self.matrix[i][i] {
                         return None;
                     }
                     root[i][i] = sum.sqrt();

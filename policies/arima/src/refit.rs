@@ -1,9 +1,9 @@
 use crate::days::Days;
 use crate::filter::Filter;
+use crate::fit::Fit;
 use crate::kpss::{CRITICAL, kpss};
 use crate::live::Live;
 use crate::order_search::{Bounds, search};
-use crate::fit::Fit;
 use crate::season::{Decomposition, Season};
 use forecasting_kit::{Ring, Seasons};
 
@@ -17,8 +17,11 @@ const LEAST_DAYS: u64 = 3;
 const MAX_FITTED: usize = 2016;
 /// Fewer than this say nothing of a model's order.
 const LEAST_FITTED: usize = 20;
-/// A remainder of more usual ones counts as so many in the fit: one burst shall not decide it.
-const ACCIDENT: f64 = 12.0;
+/// A remainder of more usual ones counts as so many in the fit, and so does an innovation when the model is at work: one burst shall not
+/// decide either.
+const ACCIDENT: f64 = 10.0;
+/// The mean distance from the middle of a bell of standard deviation 1.
+const MEAN_OF_BELL: f32 = 0.8;
 
 /// Steps of history that a fit wants kept.
 pub(crate) fn history_steps(day: u64) -> usize {
@@ -40,11 +43,18 @@ pub(crate) fn refit(seasons: &Seasons, history: &Ring, since: u64, bounds: Bound
         (Season::flat(history.next()), from, vec![0.0; day])
     };
     let (values, known) = (&days.values[from..], &days.known[from..]);
-    let mut remainders: Vec<f64> = values.iter().zip(&foreseen).map(|(value, season)| f64::from(value - season)).collect();
+    let mut remainders: Vec<f64> =
+        values.iter().zip(&foreseen).map(|(value, season)| f64::from(value - season)).collect();
     let usual_size = tame(&mut remainders, known);
     let first = days.first + from as u64;
     let (filter, guess) = match model(&remainders, known, seasons.day, bounds) {
-        Some((fit, d)) => (Filter::new(&fit.model, d), Some(fit.variance().sqrt().max(1e-9) as f32 * 0.8)),
+        Some((fit, d)) => {
+            // A series that never strayed, or never was anything but 0, says nothing of how far it may leap.
+            let usual_value = values.iter().sum::<f32>() / values.len().max(1) as f32;
+            let most = usual_value.max((ACCIDENT * usual_size) as f32);
+            let most = if most > 0.0 { most } else { f32::INFINITY };
+            (Filter::new(&fit.model, d, most), Some(MEAN_OF_BELL * fit.variance().sqrt() as f32))
+        }
         None => (Filter::unfitted(), (weighty >= 2).then_some(usual_size as f32)),
     };
     let mut live = Live::new(seasons, season, filter, first, guess);
@@ -66,8 +76,8 @@ fn model(remainders: &[f64], known: &[bool], day: u64, bounds: Bounds) -> Option
     if known.iter().filter(|known| **known).count() < LEAST_FITTED {
         return None;
     }
-    // What fades within a day is no change of level.
-    let strays = kpss(values, (day as usize).min(values.len() / 4)) > CRITICAL;
+    // What carries on for less than a day is no change of level.
+    let strays = kpss(values, day as usize) > CRITICAL;
     if strays {
         let differences: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let known: Vec<bool> = known.windows(2).map(|pair| pair[0] && pair[1]).collect();

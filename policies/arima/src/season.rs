@@ -1,4 +1,4 @@
-use crate::days::Days;
+use crate::days::{Days, WEEK};
 use serde::{Deserialize, Serialize};
 
 /// Harmonics of the day that are looked at one by one; what varies faster than so often a day is one part more.
@@ -11,10 +11,8 @@ const SHARES: usize = PARTS.len() + 1;
 const FADINGS: [f32; 3] = [1.0, 0.85, 0.6];
 /// How many times as much a day counts that is whole weeks back.
 const WEEKDAYS: [f32; 3] = [1.0, 4.0, 16.0];
-/// Days of a week.
-const WEEK: usize = 7;
-/// A past day counts as foreseen only if so many days before it were there to foresee it from, or half of them all where those are fewer.
-const FORESEEN_FROM: usize = 4;
+/// The first quarter of the days, at most so many, is only looked back on: from fewer nothing is foreseen well.
+const LOOKED_BACK_ON: usize = 3;
 /// What foreseeing by weekdays must save before it is preferred: it rests on fewer days.
 const CLEARLY_LESS: f32 = 0.98;
 
@@ -41,7 +39,8 @@ impl Season {
 
     pub(crate) fn is_sound(&self, day: u64) -> bool {
         let length = self.profile.len() as u64;
-        (length == 1 || length == day || length == WEEK as u64 * day) && self.profile.iter().all(|value| value.is_finite())
+        (length == 1 || length == day || length == WEEK as u64 * day)
+            && self.profile.iter().all(|value| value.is_finite())
     }
 }
 
@@ -67,7 +66,7 @@ impl Decomposition {
     /// Of at least two days: how days are averaged and how far each part is believed is what would have foreseen the past days best.
     pub(crate) fn of(days: &Days) -> Self {
         let waves = Waves::of(days);
-        let foreseen_from = FORESEEN_FROM.min(days.count() / 2).max(1);
+        let foreseen_from = (days.count() / 4).clamp(1, LOOKED_BACK_ON);
         let recipe = Recipe::best(days, &waves, foreseen_from);
         let mut foreseen = Vec::with_capacity((days.count() - foreseen_from) * days.length);
         for day in foreseen_from..days.count() {
@@ -111,13 +110,14 @@ impl Recipe {
         let mut mean = Vec::new();
         for day in foreseen_from..days.count() {
             let weight = days.weights[day];
-            if !(weight > 0.0) {
+            if weight <= 0.0 {
                 continue;
             }
             let average = self.average(days, day);
             waves.mean(&average, &mut mean);
             let own = waves.of_day(day);
-            total += weight * days.length as f32 * mean_of(days.day(day), |value| (value - mean[0]) * (value - mean[0]));
+            total +=
+                weight * days.length as f32 * mean_of(days.day(day), |value| (value - mean[0]) * (value - mean[0]));
             let (mut product_below, mut square_below) = (0.0, 0.0);
             for (part, (from, to)) in waves.parts().enumerate() {
                 let pairs = || own[from..to].iter().zip(&mean[from..to]);
@@ -317,15 +317,17 @@ mod tests {
         for slot in 0..48 {
             assert!((found.season.at(5 * 48 + slot as u64) - shape(0, slot)).abs() < 1e-3, "slot {slot}");
         }
-        assert_eq!(found.foreseen.len(), 3 * 48);
+        assert_eq!(found.foreseen.len(), 4 * 48, "all days but the first");
     }
 
     #[test]
     fn noise_is_no_season_and_a_slow_wave_in_it_is() {
         let wave = |slot: usize| 3.0 * (std::f32::consts::TAU * slot as f32 / 96.0).sin();
         let found = Decomposition::of(&days(96, 8, |day, slot| wave(slot) + noise(day, slot)));
-        let off: f32 = (0..96).map(|slot| (found.season.at(8 * 96 + slot as u64) - wave(slot)).abs()).sum::<f32>() / 96.0;
-        let plain = (0..96).map(|slot| ((0..8).map(|day| noise(day, slot)).sum::<f32>() / 8.0).abs()).sum::<f32>() / 96.0;
+        let off: f32 =
+            (0..96).map(|slot| (found.season.at(8 * 96 + slot as u64) - wave(slot)).abs()).sum::<f32>() / 96.0;
+        let plain =
+            (0..96).map(|slot| ((0..8).map(|day| noise(day, slot)).sum::<f32>() / 8.0).abs()).sum::<f32>() / 96.0;
         assert!(off < 0.5 * plain, "{off}, a plain mean {plain}");
     }
 

@@ -2,9 +2,7 @@ use crate::arma::MAX_LAGS;
 use crate::live::Live;
 use crate::order_search::Bounds;
 use crate::refit::{history_steps, refit};
-use forecasting_kit::{
-    Ask, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, forecast_from_errors,
-};
+use forecasting_kit::{Ask, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, forecast_from_errors};
 use serde::{Deserialize, Serialize};
 
 /// The configuration of [`Arima`](crate::Arima).
@@ -23,7 +21,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_p: 5, max_q: 5, refit_hours: 24.0, error_half_life_days: 7.0 }
+        Self { max_p: 5, max_q: 5, refit_hours: 6.0, error_half_life_days: 7.0 }
     }
 }
 

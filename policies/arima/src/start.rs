@@ -79,7 +79,7 @@ impl Start {
 fn long_autoregression(covariances: &[f64], n: usize) -> Vec<f64> {
     let mut variance = covariances.first().copied().unwrap_or(0.0);
     let (mut lags, mut best): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-    if !(variance > 0.0) {
+    if variance <= 0.0 {
         return best;
     }
     let criterion = |variance: f64, lags: usize| n as f64 * variance.ln() + 2.0 * lags as f64;
@@ -93,7 +93,7 @@ fn long_autoregression(covariances: &[f64], n: usize) -> Vec<f64> {
         }
         lags.push(partial);
         variance *= 1.0 - partial * partial;
-        if !(variance > 0.0) {
+        if variance <= 0.0 {
             break;
         }
         let found = criterion(variance, k);
