@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// What each policy is for. A build script has no host to ask it; a test asks, and compares.
 const ROLES: &[(&str, &str)] = &[
+    ("arima", "Forecast"),
     ("best", "Forecast"),
     ("holt-winters", "Forecast"),
     ("lstm", "Forecast"),

@@ -131,7 +131,11 @@ fn view(seed: u32) -> ClusterView {
 fn every_first_party_policy_describes_itself_as_it_is_listed() {
     let (host, _folder) = host();
     let names: Vec<_> = first_party().iter().map(|policy| policy.name).collect();
-    assert_eq!(names, ["best", "holt-winters", "lstm", "predictive", "prophet", "reactive", "seasonal-naive", "spar"]);
+    assert_eq!(
+        names,
+        ["arima", "best", "holt-winters", "lstm", "predictive", "prophet", "reactive", "seasonal-naive", "spar"]
+    );
+    assert_eq!(names, ["arima", "holt-winters", "predictive", "reactive", "seasonal-naive"]);
     for policy in first_party() {
         let inspection = host.inspect(policy.component).unwrap();
         assert_eq!((&*inspection.description.name, inspection.role), (policy.name, policy.role));

@@ -39,6 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "prophet" => run::<prophet::Series>(track, out, config),
         "spar" => run::<spar::Series>(track, out, config),
         other => Err(format!("no policy {other:?}: seasonal-naive, holt-winters, prophet or spar").into()),
+        return Err("usage: score_track arima|seasonal-naive|holt-winters TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
+    };
+    let config = config.first().map_or("", String::as_str);
+    match policy.as_str() {
+        "arima" => run::<arima::Series>(track, out, config),
+        "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
+        "holt-winters" => run::<holt_winters::Series>(track, out, config),
+        other => Err(format!("no policy {other:?}: arima, seasonal-naive or holt-winters").into()),
     }
 }
 

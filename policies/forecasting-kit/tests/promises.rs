@@ -9,11 +9,12 @@ use proptest::prelude::*;
 const STEP_MS: u32 = 3_600_000;
 const LEVELS: [f32; 7] = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
 
-/// One test, for both policies.
+/// One test, for all policies.
 macro_rules! for_each_policy {
     ($($(#[$attribute:meta])* fn $name:ident<$model:ident>() $body:block)*) => {
         $(fn $name<$model: SeriesModel>() $body)*
         mod best_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<best::Series>(); })* }
+        mod arima_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<arima::Series>(); })* }
         mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
         mod lstm_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<lstm::Series>(); })* }
         mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }

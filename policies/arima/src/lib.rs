@@ -1,0 +1,29 @@
+//! A forecasting policy by ARIMA.
+
+mod arma;
+#[cfg(test)]
+mod check;
+mod days;
+mod filter;
+mod fit;
+mod kpss;
+mod live;
+mod normal_equations;
+mod order_search;
+mod refit;
+mod season;
+mod series;
+mod start;
+
+pub use forecasting_kit::Failure;
+pub use series::{Config, Series};
+
+/// The policy: observes and predicts many shards.
+pub type Arima = forecasting_kit::Forecaster<Series>;
+
+#[cfg(target_family = "wasm")]
+mod component {
+    use forecasting_kit::guest::{Shell, bindings};
+    type Component = Shell<super::Series>;
+    bindings::export_forecaster!(Component with_types_in bindings);
+}
