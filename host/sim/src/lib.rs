@@ -1,11 +1,13 @@
 //! A fleet in virtual time, load traces, and the arms a policy is judged against.
 //!
 //! A [`Trace`] holds real load series; a [`Scenario`] makes tenants of them, splits those into shards and places them on nodes. [`overload`]
-//! judges any placement's [`Timeline`], however it came about: on a live cluster, in a [`SimFleet`], or by packing on history.
+//! judges any placement's [`Timeline`], however it came about: on a live cluster, in a [`SimFleet`], or by packing on history. [`backtest()`] runs a
+//! forecaster over a recorded series.
 //!
 //! Architecture invariant: no wall clock, no threads, no chance but the scenario's seed.
 
 mod arms;
+mod backtest;
 mod fleet;
 mod oracle;
 mod overload;
@@ -17,6 +19,7 @@ mod timeline;
 mod trace;
 
 pub use arms::{ArmError, ArmReport, Arms, MakeForecaster, MakePlacer, WindowReport, brain_config, skill_pct};
+pub use backtest::{Backtested, backtest, batch, request};
 pub use fleet::{MoveTimes, SimFleet, SimFleetError};
 pub use oracle::Oracle;
 pub use overload::{node_loads, overload};

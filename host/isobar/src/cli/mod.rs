@@ -12,6 +12,7 @@ mod nodes;
 mod output;
 mod plans;
 mod policies;
+mod policy_score;
 mod shards;
 mod status;
 
