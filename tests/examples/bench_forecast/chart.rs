@@ -27,6 +27,11 @@ pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * CHAR_WIDTH * TEXT
 }
 
+/// The same of a bold one.
+pub(crate) fn heading_width(text: &str) -> f64 {
+    text_width(text) * 1.15
+}
+
 impl Svg {
     pub(crate) fn new(width: f64, height: f64) -> Self {
         Self { width, height, body: String::new() }

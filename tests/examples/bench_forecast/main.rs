@@ -19,7 +19,6 @@ use isobar::{track_file, track_run};
 use isobar_bundle::first_party;
 use isobar_model::{Digest, Role};
 use isobar_policy::WasmHost;
-use isobar_ports::PolicyHost;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

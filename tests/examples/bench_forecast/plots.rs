@@ -1,8 +1,8 @@
 //! The plots.
 
-use crate::chart::{Anchor, FAINT, INK, Svg, TEXT, short, text_width, tick};
+use crate::chart::{Anchor, FAINT, INK, Svg, TEXT, heading_width, short, text_width, tick};
 use crate::entrant::{Entrant, Kind, Track};
-use isobar_analyzer::track::LEVELS;
+use isobar_analyzer::track::{LEVELS, Series};
 
 const MARGIN: f64 = 16.0;
 const ROW: f64 = 19.0;
@@ -53,11 +53,13 @@ pub(crate) fn loss_bars(track: &Track, entrants: &[Entrant]) -> String {
     let most = rows.iter().flat_map(|e| horizons.iter().map(|h| spl(e, *h))).fold(1e-9, f64::max);
     let names = rows.iter().map(|e| text_width(&e.name)).fold(0.0, f64::max);
     let left = MARGIN + names + 10.0;
+    let heading = format!("Scaled pinball loss on {}: lower is better", track.name);
     let width = left + BARS_WIDTH + text_width("0.000") + MARGIN + 8.0;
+    let width = width.max(heading_width(&heading) + 2.0 * MARGIN);
     let legend_height = 46.0;
     let height = legend_height + horizons.len() as f64 * (rows.len() as f64 * ROW + 34.0) + MARGIN;
     let mut svg = Svg::new(width, height);
-    svg.heading(MARGIN, 20.0, &format!("Scaled pinball loss on {}: lower is better", track.name));
+    svg.heading(MARGIN, 20.0, &heading);
     let mut x = MARGIN;
     for (text, kind) in [("policy", Kind::Policy), ("with the fallback", Kind::Guarded), ("peer", Kind::Peer)] {
         svg.rect(x, 30.0, 11.0, 11.0, colour(kind));
@@ -87,9 +89,10 @@ pub(crate) fn reliability(track: &Track, entrants: &[Entrant]) -> String {
         complete(track, entrants).filter(|e| e.kind == Kind::Policy || e.name == "daily-naive").collect();
     let names = rows.iter().map(|e| text_width(&e.name)).fold(text_width("perfect"), f64::max);
     let (left, top) = (58.0, 40.0);
-    let width = left + SQUARE + 46.0 + names + MARGIN;
+    let heading = format!("Reliability on {}: loads at or below each quantile", track.name);
+    let width = (left + SQUARE + 46.0 + names + MARGIN).max(heading_width(&heading) + 2.0 * MARGIN);
     let mut svg = Svg::new(width, top + SQUARE + 58.0);
-    svg.heading(MARGIN, 20.0, &format!("Reliability on {}: loads at or below each quantile", track.name));
+    svg.heading(MARGIN, 20.0, &heading);
     let at = |nominal: f64, seen: f64| (left + nominal * SQUARE, top + (1.0 - seen) * SQUARE);
     for part in 0..=5 {
         let share = f64::from(part) / 5.0;
@@ -118,25 +121,38 @@ pub(crate) fn reliability(track: &Track, entrants: &[Entrant]) -> String {
     svg.finish(&format!("Reliability on {}", track.name))
 }
 
-/// A forecast of a day with what then occurred: the track's middle series at its last origin, by the policy named.
+/// How far a day's load is from the day before's, as a share of how far it is from the mean: little where days are alike.
+fn strangeness(series: &Series) -> f64 {
+    let y = &series.y;
+    let known = y.iter().filter(|load| load.is_finite());
+    let mean = known.clone().sum::<f64>() / known.clone().count().max(1) as f64;
+    let changes = y.iter().skip(series.day_steps).zip(y).map(|(now, then)| (now - then).abs());
+    let spread = known.map(|load| (load - mean).abs()).sum::<f64>();
+    changes.filter(|change| change.is_finite()).sum::<f64>() / spread.max(1e-9)
+}
+
+/// A forecast of a day with what then occurred, at the last origin of the series whose days are most alike: an example to look at, no
+/// measure.
 pub(crate) fn fan(track: &Track, policy: &Entrant) -> Option<String> {
-    let series = track.series.get(track.series.len() / 2)?;
+    let series = track.series.iter().min_by(|a, b| strangeness(a).total_cmp(&strangeness(b)))?;
     let origin = *series.origins.last()?;
     let entry = policy.by_track.get(&track.name)?;
     let forecast = entry.forecasts.iter().find(|f| f.id == series.id && f.origin == origin)?;
     let (from, to) = (origin.saturating_sub(2 * series.day_steps), origin + series.horizon());
     let most = series.y[from..to].iter().chain(&forecast.paths[3]).copied().fold(1e-9, f64::max);
-    let step = tick(most, 5.0);
+    let step = tick(most, 8.0);
     let most = (most / step).ceil() * step;
     let labels: Vec<f64> = (0..=(most / step).round() as usize).map(|k| k as f64 * step).collect();
     let left = MARGIN + labels.iter().map(|label| text_width(&short(*label))).fold(0.0, f64::max) + 8.0;
     let top = 58.0;
-    let mut svg = Svg::new(left + PLOT_WIDTH + MARGIN + 20.0, top + PLOT_HEIGHT + 40.0);
+    let heading = format!("{} by {}, a day ahead, and what then occurred", series.id, policy.name);
+    let width = (left + PLOT_WIDTH + MARGIN + 20.0).max(heading_width(&heading) + 2.0 * MARGIN);
+    let mut svg = Svg::new(width, top + PLOT_HEIGHT + 40.0);
     let at = |step: usize, load: f64| {
         let x = left + (step - from) as f64 / (to - from) as f64 * PLOT_WIDTH;
         (x, top + (1.0 - load.min(most) / most) * PLOT_HEIGHT)
     };
-    svg.heading(MARGIN, 20.0, &format!("{} by {}, a day ahead, and what then occurred", series.id, policy.name));
+    svg.heading(MARGIN, 20.0, &heading);
     let mut x = MARGIN;
     let bands = [("#cfe5f2", 0, 3, "0.05 to 0.95"), ("#9ccae3", 1, 2, "0.5 to 0.9")];
     let legend = bands.map(|(fill, .., name)| (fill, name));

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 async fn run(words: &[&str]) -> anyhow::Result<()> {
-    let cli = Cli::try_parse_from(["isobar", "--endpoint", "http://127.0.0.1:1", "policy", "score"].iter().chain(words))?;
+    let cli =
+        Cli::try_parse_from(["isobar", "--endpoint", "http://127.0.0.1:1", "policy", "score"].iter().chain(words))?;
     cli.command.run(&cli.target).await
 }
 
