@@ -11,6 +11,12 @@ CARGO ?= cargo
 # Arguments of the program: `make demo ARGS=--keep`; of the test runner: `make test TESTS="-p isobar-model"`.
 ARGS ?=
 TESTS ?= --workspace
+# Of `make bench-forecast`: the tracks scored, further folders of forecasts to score beside ours (NAME__TRACK.jsonl.gz), the folder that a page with
+# plots goes to (none: no page), seconds of fitting that peers are given (0: no peers).
+TRACKS ?= examples/tracks
+PEERS ?=
+DOCS ?=
+PEERS_BUDGET_S ?= 180
 
 # Guests are workspaces of their own, with target folders of their own: a cdylib's file carries no hash, so that two workspaces that build the
 # same guest natively would overwrite each other's, and Cargo would not notice.
@@ -46,6 +52,16 @@ run: guest-toolchain ## Start an embedded cluster and stay.
 test: guest-toolchain ## Every test: the policies' native cores, then the host's workspace with its real processes.
 	$(CARGO) $(RUN_TESTS) $(POLICIES) --workspace
 	$(CARGO) $(RUN_TESTS) $(TESTS)
+
+BENCH := target/bench
+BENCH_VENV := $(BENCH)/venv
+
+.PHONY: bench-forecast
+bench-forecast: guest-toolchain ## Forecasters on real load, beside what people use today; DOCS=docs writes the page.
+	$(CARGO) build --example bench_forecast
+	@sh tests/bench/peers.sh $(BENCH_VENV) $(TRACKS) $(BENCH)/peers $(PEERS_BUDGET_S)
+	$(CARGO) run --quiet --example bench_forecast -- --tracks $(TRACKS) --out $(BENCH) \
+	  --peers $(BENCH)/peers $(foreach folder,$(PEERS),--peers $(folder)) $(if $(DOCS),--docs $(DOCS))
 
 .PHONY: check
 check: format lint licences ## Format, lints, licences and advisories. Changes nothing.

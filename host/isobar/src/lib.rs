@@ -2,3 +2,5 @@
 
 pub mod cli;
 pub mod client;
+pub mod track_file;
+pub mod track_run;

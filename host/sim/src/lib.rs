@@ -1,13 +1,15 @@
 //! A fleet in virtual time, load traces, and the arms a policy is judged against.
 //!
 //! A [`Trace`] holds real load series; a [`Scenario`] makes tenants of them, splits those into shards and places them on nodes. [`overload`]
-//! judges any placement's [`Timeline`], however it came about: on a live cluster, in a [`SimFleet`], or by packing on history.
+//! judges any placement's [`Timeline`], however it came about: on a live cluster, in a [`SimFleet`], or by packing on history. [`backtest()`] runs a
+//! forecaster over a recorded series.
 //!
 //! A [`PlantedSet`] holds shards of which it is known who leads whom: what finds and uses links is judged by these.
 //!
 //! Architecture invariant: no wall clock, no threads, no chance but the scenario's seed.
 
 mod arms;
+mod backtest;
 mod covariate_gain;
 mod fleet;
 mod lead_regression;
@@ -22,6 +24,7 @@ mod timeline;
 mod trace;
 
 pub use arms::{ArmError, ArmReport, Arms, MakeForecaster, MakePlacer, WindowReport, brain_config, skill_pct};
+pub use backtest::{Backtested, backtest, batch, request};
 pub use covariate_gain::{CovariateGain, FollowerLoss, Question, SCORED_QUANTILES, follower_losses};
 pub use fleet::{MoveTimes, SimFleet, SimFleetError};
 pub use lead_regression::lead_regression;

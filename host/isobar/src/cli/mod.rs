@@ -13,6 +13,7 @@ mod nodes;
 mod output;
 mod plans;
 mod policies;
+mod policy_score;
 mod shards;
 mod status;
 

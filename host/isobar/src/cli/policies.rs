@@ -2,6 +2,7 @@
 
 use super::bindings;
 use super::output::{Output, Table, bytes, or_dash, word};
+use super::policy_score::Score;
 use crate::client::Client;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -46,6 +47,8 @@ pub enum PolicyCommand {
     Rollback(bindings::RollBack),
     /// Show which policy serves which role
     Status,
+    /// Score a forecaster on recorded load; needs no running node
+    Score(Score),
 }
 
 impl PolicyCommand {
@@ -73,6 +76,7 @@ impl PolicyCommand {
             Self::Bind(bind) => bind.run(client, output).await,
             Self::Rollback(roll_back) => roll_back.run(client, output).await,
             Self::Status => bindings::list(client, output).await,
+            Self::Score(score) => score.run(*output).await,
         }
     }
 }

@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "the API's tests use more of it")]
 #[path = "../../../api/tests/http/fake_backend.rs"]
 mod fake_backend;
+mod policy_score;
 
 use clap::Parser;
 use fake_backend::FakeBackend;
