@@ -1,7 +1,15 @@
 //! Query logs: one query a line, with its time, operation, key, bytes and latency.
 //!
-//! Delimited text (comma, tab, semicolon, bar) with a header, or without one where columns are given by position; or JSON, an object a line.
-//! Packed by gzip or not. A JSON key may be a list: that many queries.
+//! Delimited text (comma, tab, semicolon or bar; quotes as in RFC 4180, but no line break within a field) with a header, or without one where
+//! columns are given by position; or JSON, an object a line. Packed by gzip or not. Each file of a log may have a form of its own.
+//!
+//! | column | names known without [`ColumnMap`] | what stands there | where it is missing |
+//! |---|---|---|---|
+//! | time | `time`, `timestamp`, `ts`, `at`, `datetime`, `date` | a number since 1970, its unit given or guessed from the first, or a date with or without offset | refused |
+//! | operation | `operation`, `op`, `command`, `cmd`, `method`, `verb`, `type` | a word of [`OperationWords`] | get |
+//! | key | `key`, `object`, `object_id`, `obj_id`, `id` | at most 4 KiB; in JSON also a list of keys, each a query | refused |
+//! | bytes | `bytes`, `size`, `length`, `value_size`, `bytes_sent` | read or written | 0 |
+//! | latency | `latency`, `duration`, each also with `_s`, `_ms`, `_us`, `_ns` | how long it took, microseconds if no unit is told | not known |
 
 use crate::columns::{ColumnMap, Layout, MAX_COLUMNS};
 use crate::delimited::{delimiter_of, names, split};
