@@ -38,7 +38,7 @@ impl Role {
     /// Names of columns that need no telling.
     fn aliases(self) -> &'static [&'static str] {
         match self {
-            Self::Time => &["time", "timestamp", "ts", "at", "datetime", "date", "time_ms", "time_us", "time_s"],
+            Self::Time => &["time", "timestamp", "ts", "at", "datetime", "date", "time_s", "time_ms", "time_us"],
             Self::Operation => &["operation", "op", "command", "cmd", "method", "verb", "type"],
             Self::Key => &["key", "object", "object_id", "obj_id", "id"],
             Self::Bytes => &["bytes", "size", "length", "value_size", "bytes_sent"],
@@ -51,6 +51,7 @@ impl Role {
                 "duration",
                 "duration_us",
                 "duration_ms",
+                "duration_ns",
                 "duration_s",
             ],
         }
@@ -120,7 +121,7 @@ impl ColumnMap {
 
     /// The layout of a file without a header, where the columns are given by position.
     pub(crate) fn without_header(&self) -> Option<Layout> {
-        self.positions().map(|roles| Layout { roles, latency_unit: None })
+        self.positions().map(|roles| Layout { roles, time_unit: None, latency_unit: None })
     }
 
     /// The layout of a file whose header has these names, or what is missing.
@@ -145,9 +146,12 @@ impl ColumnMap {
                 ));
             }
         }
-        let latency = roles.iter().position(|role| *role == Some(Role::Latency));
-        let latency_unit = latency.and_then(|at| unit_of(names[at].trim()));
-        Ok(Layout { roles, latency_unit })
+        let unit = |of: Role| {
+            let at = roles.iter().position(|role| *role == Some(of));
+            at.and_then(|at| unit_of(names[at].trim()))
+        };
+        let (time_unit, latency_unit) = (unit(Role::Time), unit(Role::Latency));
+        Ok(Layout { roles, time_unit, latency_unit })
     }
 }
 
@@ -158,6 +162,8 @@ pub(crate) const MAX_COLUMNS: usize = 30_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) roles: Vec<Option<Role>>,
+    /// The unit of times, where the column's name tells it.
+    pub(crate) time_unit: Option<TimeUnit>,
     /// The unit of latencies, where the column's name tells it.
     pub(crate) latency_unit: Option<TimeUnit>,
 }
@@ -188,7 +194,7 @@ mod tests {
             layout.roles,
             [Some(Role::Time), None, Some(Role::Operation), Some(Role::Key), Some(Role::Bytes), Some(Role::Latency)]
         );
-        assert_eq!(layout.latency_unit, Some(TimeUnit::Ms));
+        assert_eq!((layout.time_unit, layout.latency_unit), (None, Some(TimeUnit::Ms)));
         let given = ColumnMap::parse("key=host, op=key").unwrap().layout(&names("ts,host,cmd,key")).unwrap();
         assert_eq!(given.roles, [Some(Role::Time), Some(Role::Key), None, Some(Role::Operation)]);
     }

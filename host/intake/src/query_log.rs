@@ -5,7 +5,7 @@
 //!
 //! | column | names known without [`ColumnMap`] | what stands there | where it is missing |
 //! |---|---|---|---|
-//! | time | `time`, `timestamp`, `ts`, `at`, `datetime`, `date` | a number since 1970, its unit given or guessed from the first, or a date with or without offset | refused |
+//! | time | `time`, also with `_s`, `_ms`, `_us`, `timestamp`, `ts`, `at`, `datetime`, `date` | a number since 1970, its unit told or guessed from the file's first, or a date with or without offset | refused |
 //! | operation | `operation`, `op`, `command`, `cmd`, `method`, `verb`, `type` | a word of [`OperationWords`] | get |
 //! | key | `key`, `object`, `object_id`, `obj_id`, `id` | at most 4 KiB; in JSON also a list of keys, each a query | refused |
 //! | bytes | `bytes`, `size`, `length`, `value_size`, `bytes_sent` | read or written | 0 |
@@ -172,6 +172,7 @@ impl QueryLog {
                 (layout.map_err(|problem| IntakeError::not_that(path, problem))?, true)
             }
         };
+        self.reader.times = Times::new(self.spec.time_unit.or(found.0.time_unit));
         self.reader.latency_unit = self.spec.latency_unit.or(found.0.latency_unit).unwrap_or(TimeUnit::Us);
         Ok(found)
     }

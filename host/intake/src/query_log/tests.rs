@@ -27,6 +27,12 @@ fn the_documented_form_is_read() {
 }
 
 #[test]
+fn units_are_told_by_the_names_of_columns() {
+    let (seen, _) = read("time_ms,key,duration_s\n1500,a,0.25\n", QueryLogSpec::default()).unwrap();
+    assert_eq!(seen, ["1500 get a 0 Some(250000)"]);
+}
+
+#[test]
 fn what_is_not_told_has_a_default() {
     let (seen, _) = read("ts\tid\n5\tk 1 \r\n", QueryLogSpec::default()).unwrap();
     assert_eq!(seen, ["5000 get k 1  0 None"]);

@@ -5,6 +5,8 @@ mod decisions;
 mod events;
 mod forecasts;
 mod heat_map;
+mod history;
+mod history_import;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -71,6 +73,9 @@ pub enum ClientCommand {
     Ranking(forecasts::Ranking),
     /// Show load of the past and the future as a heat map
     Heatmap(heat_map::HeatMap),
+    /// Recorded load: import it from elsewhere
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
     /// Follow what happens
@@ -102,6 +107,7 @@ impl ClientCommand {
             Self::Forecast(command) => command.run(&client, &output).await,
             Self::Ranking(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
+            Self::History(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,
