@@ -33,6 +33,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The brain.
+    // Files of others, in the analyzer's words.
+    ("isobar-intake", &["isobar-model", "isobar-analyzer"]),
     ("isobar-control", &["isobar-model", "isobar-ports", "isobar-analyzer", "isobar-planner", "isobar-mapper"]),
     ("isobar-analyzer", &["isobar-model"]),
     ("isobar-planner", &["isobar-model"]),
@@ -62,6 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("foyer", &["isobar-storage"]),
     ("axum", &["isobar-api"]),
     ("clap", &["isobar"]),
+    ("parquet", &["isobar-intake"]),
     ("wit-bindgen", &["policies"]),
     // Errors of libraries are types; only what ends in front of a person collects them.
     ("anyhow", &["isobar", "isobar-guest-build", "isobar-tests"]),

@@ -16,11 +16,11 @@ pub struct OpTotals {
 pub struct OpMix([OpTotals; Operation::ALL.len()]);
 
 impl OpMix {
-    /// Counts one.
-    pub fn record(&mut self, operation: Operation, bytes: u64) {
+    /// Counts `times` operations of so many bytes each.
+    pub fn record(&mut self, operation: Operation, bytes: u64, times: u64) {
         let totals = &mut self.0[operation.number()];
-        totals.count = totals.count.saturating_add(1);
-        totals.bytes = totals.bytes.saturating_add(bytes);
+        totals.count = totals.count.saturating_add(times);
+        totals.bytes = totals.bytes.saturating_add(bytes.saturating_mul(times));
     }
 
     /// What was counted of one operation.
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn shares_come_to_one() {
         let mut mix = OpMix::default();
-        (0..30).for_each(|i| mix.record(if i % 3 == 0 { Operation::Put } else { Operation::Get }, 10));
+        (0..30).for_each(|i| mix.record(if i % 3 == 0 { Operation::Put } else { Operation::Get }, 10, 1));
         assert_eq!(mix.of(Operation::Put), OpTotals { count: 10, bytes: 100 });
         let sum: f64 = Operation::ALL.iter().map(|&op| mix.share(op)).sum();
         assert!((sum - 1.0).abs() < 1e-12 && mix.share(Operation::Scan) == 0.0);

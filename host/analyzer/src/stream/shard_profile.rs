@@ -54,10 +54,17 @@ impl ShardProfile {
 
     /// Takes in one query: its key's hash and slot, and what it weighs in thousandths of a load unit.
     pub fn record(&mut self, event: &QueryEvent<'_>, hash: u64, slot: Option<u16>, milli: u64) {
-        self.mix.record(event.operation, event.bytes);
+        self.record_many(event, hash, slot, milli, 1);
+    }
+
+    /// Takes in one query that stands for `times` like it.
+    pub fn record_many(&mut self, event: &QueryEvent<'_>, hash: u64, slot: Option<u16>, milli: u64, times: u64) {
+        let milli = milli.saturating_mul(times);
+        self.mix.record(event.operation, event.bytes, times);
         self.keys.record(KeyPrefix::new(slot, event.key), milli);
         self.hitters.record(hash, milli, || KeyPrefix::new(None, event.key));
         self.distinct.record(hash);
+        // Quantiles of latency need no scale as long as N changes little within a window.
         if let Some(latency_us) = event.latency_us {
             self.latency.record(latency_us);
         }

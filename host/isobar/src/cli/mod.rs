@@ -6,6 +6,8 @@ mod events;
 mod forecasts;
 mod heat_map;
 mod insights;
+mod history;
+mod history_import;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -75,6 +77,9 @@ pub enum ClientCommand {
     Heatmap(heat_map::HeatMap),
     /// Show which shards lead others, move together or share a shape, and what goes with load
     Insights(insights::Insights),
+    /// Recorded load: import it from elsewhere
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
     /// Follow what happens
@@ -107,6 +112,7 @@ impl ClientCommand {
             Self::Ranking(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Insights(command) => command.run(&client, &output).await,
+            Self::History(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,

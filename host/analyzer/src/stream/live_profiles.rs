@@ -1,0 +1,162 @@
+//! Profiles of a live stream: one request in N is looked at, and stands for N.
+//!
+//! N follows the rate of requests, so that looking costs the same whatever the load. What was seen is kept for a window of time and the one
+//! before it, so that a profile tells of now. Sampling is systematic: every Nth request, which for requests in no particular order errs no
+//! more than independent draws. A count made of samples that stand for N₁, N₂, … has a standard error of at most √Σ Nᵢ(Nᵢ − 1).
+
+use crate::stream::query_event::QueryEvent;
+use crate::stream::shard_profile::ShardProfile;
+use isobar_model::{InstantMs, ShardId};
+use std::collections::BTreeMap;
+
+/// Chooses N: one request in so many is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleRate {
+    most_per_s: u64,
+    every: u64,
+}
+
+impl SampleRate {
+    /// Looks at about `most_per_s` requests a second at most, at all of them until the rate is known.
+    #[must_use]
+    pub fn new(most_per_s: u64) -> Self {
+        Self { most_per_s: most_per_s.max(1), every: 1 }
+    }
+
+    /// N.
+    #[must_use]
+    pub fn every(&self) -> u64 {
+        self.every
+    }
+
+    /// Takes in that so many requests came within `elapsed_ms`; gives the new N.
+    pub fn adapt(&mut self, requests: u64, elapsed_ms: u64) -> u64 {
+        if elapsed_ms > 0 {
+            let allowed = u128::from(self.most_per_s) * u128::from(elapsed_ms);
+            let every = (u128::from(requests) * 1000).div_ceil(allowed);
+            self.every = u64::try_from(every).unwrap_or(u64::MAX).max(1);
+        }
+        self.every
+    }
+}
+
+/// One shard in one window.
+#[derive(Clone, Debug, Default)]
+pub struct LiveProfile {
+    /// Counts and weights stand for all requests, seen or not.
+    pub profile: ShardProfile,
+    /// Requests looked at.
+    pub sampled: u64,
+    /// Σ N(N − 1) over the samples.
+    variance: f64,
+}
+
+impl LiveProfile {
+    /// Standard error of the number of requests, as a share of it.
+    #[must_use]
+    pub fn relative_error(&self) -> f64 {
+        self.variance.sqrt() / self.profile.mix.count().max(1) as f64
+    }
+}
+
+/// Profiles of a node's shards.
+#[derive(Clone, Debug)]
+pub struct LiveProfiles {
+    window_ms: u64,
+    began: Option<InstantMs>,
+    current: BTreeMap<ShardId, LiveProfile>,
+    before: BTreeMap<ShardId, LiveProfile>,
+}
+
+impl LiveProfiles {
+    /// Empty, with windows of this length, 1 ms at least. Memory: two [`ShardProfile`]s for each shard that requests come for.
+    #[must_use]
+    pub fn new(window_ms: u64) -> Self {
+        Self { window_ms: window_ms.max(1), began: None, current: BTreeMap::new(), before: BTreeMap::new() }
+    }
+
+    /// Takes in one request that stands for `every`: its key's hash and slot, and what it weighs in thousandths of a load unit.
+    pub fn record(
+        &mut self,
+        shard: ShardId,
+        event: &QueryEvent<'_>,
+        (hash, slot): (u64, Option<u16>),
+        milli: u64,
+        every: u64,
+    ) {
+        self.turn(event.at);
+        let live = self.current.entry(shard).or_default();
+        live.profile.record_many(event, hash, slot, milli, every);
+        live.sampled += 1;
+        live.variance += every as f64 * every.saturating_sub(1) as f64;
+    }
+
+    /// What is known of a shard at `now`: the last whole window, or the current one where there is none; none: no request came for it.
+    #[must_use]
+    pub fn profile(&mut self, shard: ShardId, now: InstantMs) -> Option<&LiveProfile> {
+        self.turn(now);
+        self.before.get(&shard).or_else(|| self.current.get(&shard))
+    }
+
+    /// Begins a new window where the current one is over. After a silence of two windows nothing is known. A clock that goes back changes
+    /// nothing.
+    fn turn(&mut self, now: InstantMs) {
+        let began = *self.began.get_or_insert(now);
+        let windows = now.since_ms(began) / self.window_ms;
+        if windows == 0 {
+            return;
+        }
+        let current = std::mem::take(&mut self.current);
+        self.before = if windows == 1 { current } else { BTreeMap::new() };
+        self.began = Some(began.plus_ms(windows.saturating_mul(self.window_ms)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Operation, key_hash};
+
+    const SHARD: ShardId = ShardId(7);
+
+    fn record(live: &mut LiveProfiles, at_ms: u64, key: u64, every: u64) {
+        let key = key.to_be_bytes();
+        let operation = Operation::Get;
+        let event = QueryEvent { at: InstantMs(at_ms), operation, key: &key, bytes: 10, latency_us: Some(500) };
+        live.record(SHARD, &event, (key_hash(&key), None), 1_000, every);
+    }
+
+    #[test]
+    fn samples_stand_for_what_was_not_seen() {
+        let mut live = LiveProfiles::new(60_000);
+        (0..1_000).for_each(|i| record(&mut live, i, i % 50, 20));
+        let profile = live.profile(SHARD, InstantMs(1_000)).unwrap();
+        assert_eq!((profile.sampled, profile.profile.mix.count()), (1_000, 20_000));
+        assert_eq!(profile.profile.hitters.total(), 20_000 * 1_000);
+        assert!((profile.relative_error() - (19.0f64 / 20_000.0).sqrt()).abs() < 1e-9);
+        assert!((profile.profile.distinct.estimate() - 50.0).abs() < 5.0);
+    }
+
+    #[test]
+    fn a_profile_is_of_the_last_window_and_is_forgotten_after_two() {
+        let mut live = LiveProfiles::new(1_000);
+        (0..10).for_each(|i| record(&mut live, i, 1, 1));
+        assert_eq!(live.profile(SHARD, InstantMs(500)).map(|p| p.sampled), Some(10));
+        record(&mut live, 1_200, 1, 1);
+        assert_eq!(live.profile(SHARD, InstantMs(1_300)).map(|p| p.sampled), Some(10));
+        assert_eq!(live.profile(SHARD, InstantMs(2_300)).map(|p| p.sampled), Some(1));
+        assert!(live.profile(SHARD, InstantMs(9_000)).is_none());
+        assert!(live.profile(ShardId(8), InstantMs(9_000)).is_none());
+    }
+
+    #[test]
+    fn looking_costs_the_same_whatever_the_load() {
+        let mut rate = SampleRate::new(1_000);
+        for (requests, every) in
+            [(10, 1), (1_000, 1), (50_000, 50), (50_001, 51), (0, 1), (u64::MAX, u64::MAX / 1_000 + 1)]
+        {
+            assert_eq!(rate.adapt(requests, 1_000), every, "{requests}");
+        }
+        assert_eq!(rate.adapt(5, 0), rate.every());
+    }
+}
