@@ -1,4 +1,5 @@
-//! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
+//! Predictive load analyzer: what shards did (history, and the archive at several
+//! resolutions), did and will do (heat map), what nodes are about to use, how good the forecasts were (scoring), and which shards
 //! deserve attention (ranking).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
@@ -6,18 +7,17 @@
 mod archive;
 mod heat_map;
 mod history;
+mod node_forecast;
 mod pyramid;
 mod ranking;
 mod resample;
 mod scoring;
 
-pub use archive::{
-    Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
-    Resolution, ShardLoad, Window,
-};
+pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
-pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
+pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart};
+pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
 pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

@@ -18,6 +18,7 @@ pub use budget::Thinned;
 pub use chunk::{Chunk, ChunkError};
 
 use isobar_model::InstantMs;
+use isobar_model::history::Step;
 use row::{Row, Sum};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -87,22 +88,6 @@ pub struct Sample<K> {
     pub value: f32,
     /// How hot the series is: whatever keeps its order under a tight budget.
     pub heat: f32,
-}
-
-/// One step of one series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// Mean over the time covered; NaN: missing.
-    pub mean: f32,
-    /// The largest sample; NaN: missing.
-    pub peak: f32,
-    /// Share of the step that samples cover, 0 to 1.
-    pub coverage: f32,
-}
-
-impl Step {
-    /// Nothing is known.
-    pub const MISSING: Self = Self { mean: f32::NAN, peak: f32::NAN, coverage: 0.0 };
 }
 
 /// What a pyramid did not keep since it was made.

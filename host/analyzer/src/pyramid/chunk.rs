@@ -3,9 +3,10 @@
 //! `IsoH`, the version, a postcard head (level, range, keys), five bytes a step (means, peaks, coverage, series by series), and the CRC-32 of
 //! all before it, little-endian. Whoever restores applies chunks in the order in which they were made: a later one holds more.
 
+use super::Pyramid;
 use super::row::{Cell, Sum};
-use super::{Pyramid, Step};
 use isobar_model::InstantMs;
+use isobar_model::history::Step;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! One series at one level: blocks of steps that are closed, and sums of those that may still get samples.
 
-use super::Step;
 use super::code::{decode, decode_cover, encode, encode_cover};
+use isobar_model::history::Step;
 use std::collections::BTreeMap;
 
 /// Steps of a block. Smaller ones cost more for the map, larger ones more for a series that has just begun.

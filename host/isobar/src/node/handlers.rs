@@ -3,6 +3,7 @@
 use crate::node::control::{encode_answer, propose_here};
 use crate::node::directory::Directory;
 use crate::node::services::{DirectoryReply, DirectoryRequest, NodeSamples, ProposeAnswer, decode, encode};
+use crate::node::utilisation::Probe;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_control::ControlState;
@@ -73,6 +74,7 @@ impl PeerHandler for DirectoryHandler {
 pub(crate) struct SamplesHandler {
     pub(crate) shards: Arc<ShardHost>,
     pub(crate) started_ms: u64,
+    pub(crate) probe: Probe,
 }
 
 impl SamplesHandler {
@@ -80,7 +82,7 @@ impl SamplesHandler {
     pub(crate) fn samples(&self) -> NodeSamples {
         let samples = self.shards.samples();
         let used_bytes = samples.iter().map(|sample| sample.stored_bytes).sum();
-        NodeSamples { started_ms: self.started_ms, samples, used_bytes }
+        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage: self.probe.usage() }
     }
 }
 
