@@ -71,6 +71,16 @@ pub struct NodeForecaster {
     shards: f64,
 }
 
+/// What occurred less the mean of what was forecast for a step, over the forecast's spread. None where either is not known, or the spread is
+/// nothing.
+#[must_use]
+pub fn standard_error(quantiles: &[f32], paths: &[Vec<f32>], step: usize, occurred: f32) -> Option<f32> {
+    let values: Vec<f64> = paths.iter().filter_map(|path| path.get(step)).map(|&value| f64::from(value)).collect();
+    let moments = Moments::of(quantiles, &values).filter(|moments| moments.spread > 0.0)?;
+    let error = (f64::from(occurred) - moments.mean) / moments.spread;
+    error.is_finite().then_some(error as f32)
+}
+
 fn is_level(metric: NodeMetric) -> bool {
     match metric {
         NodeMetric::MemoryBytes | NodeMetric::DiskUsedBytes => true,

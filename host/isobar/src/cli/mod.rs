@@ -3,8 +3,10 @@
 mod bindings;
 mod decisions;
 mod events;
+mod export;
 mod forecasts;
 mod heat_map;
+mod history;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -50,7 +52,7 @@ pub enum ClientCommand {
     /// Keyspaces: create, list, set the mode
     #[command(subcommand)]
     Keyspace(keyspaces::KeyspaceCommand),
-    /// Nodes: list, drain
+    /// Nodes: list, show, forecast, drain
     #[command(subcommand)]
     Node(nodes::NodeCommand),
     /// Shards: list, show, move
@@ -69,6 +71,9 @@ pub enum ClientCommand {
     Forecast(forecasts::Forecast),
     /// Rank shards by predicted load, with the moves recommended
     Ranking(forecasts::Ranking),
+    /// Recorded history: show, export
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Show load of the past and the future as a heat map
     Heatmap(heat_map::HeatMap),
     /// Show what the control loop decided, and why
@@ -101,6 +106,7 @@ impl ClientCommand {
             Self::Kv(command) => command.run(&client, &output).await,
             Self::Forecast(command) => command.run(&client, &output).await,
             Self::Ranking(command) => command.run(&client, &output).await,
+            Self::History(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,

@@ -7,7 +7,7 @@ use crate::node::utilisation::Probe;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_control::ControlState;
-use isobar_model::{KvError, KvReply, KvRequest, NodeId};
+use isobar_model::{KvError, KvReply, KvRequest, NodeId, ProcessUsage};
 use isobar_raft::transport::PeerHandler;
 use isobar_raft::{ControlGroup, ShardHost};
 use std::sync::Arc;
@@ -78,11 +78,16 @@ pub(crate) struct SamplesHandler {
 }
 
 impl SamplesHandler {
+    /// What the process uses now.
+    pub(crate) fn usage(&self) -> ProcessUsage {
+        self.probe.usage()
+    }
+
     /// The counters now.
     pub(crate) fn samples(&self) -> NodeSamples {
         let samples = self.shards.samples();
         let used_bytes = samples.iter().map(|sample| sample.stored_bytes).sum();
-        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage: self.probe.usage() }
+        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage: self.usage() }
     }
 }
 

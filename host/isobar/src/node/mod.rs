@@ -14,6 +14,7 @@ mod housekeeping;
 mod observe;
 mod records;
 pub(crate) mod services;
+mod usage_report;
 mod utilisation;
 
 use crate::gateway::Gateway;
@@ -197,6 +198,7 @@ impl RunningNode {
             },
             directory: Arc::clone(&directory),
             shards: Arc::clone(&shards),
+            samples,
             control,
             blobs,
             events,

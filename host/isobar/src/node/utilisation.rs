@@ -6,8 +6,6 @@
 //! a node has that namespace for itself.
 
 use isobar_model::ProcessUsage;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,7 +27,7 @@ impl Probe {
 
     /// What it uses now.
     pub(crate) fn usage(&self) -> ProcessUsage {
-        let (disk_used_bytes, disk_free_bytes) = disk(&self.data).unzip();
+        let (disk_used_bytes, disk_free_bytes) = calls::disk(&self.data).unzip();
         let disk_only = ProcessUsage { disk_used_bytes, disk_free_bytes, ..ProcessUsage::default() };
         if NODES_HERE.load(Ordering::Relaxed) > 1 {
             return disk_only;
@@ -37,10 +35,10 @@ impl Probe {
         let io = read("/proc/self/io");
         let (cpu_limit_millicores, memory_limit_bytes) = limits();
         ProcessUsage {
-            cpu_ms: cpu_ms(),
+            cpu_ms: calls::cpu_ms(),
             memory_bytes: read("/proc/self/statm")
                 .and_then(|text| resident_pages(&text))
-                .map(|pages| pages * page_bytes()),
+                .map(|pages| pages * calls::page_bytes()),
             storage_ops: io.as_deref().and_then(|text| io_sum(text, ["syscr", "syscw"])),
             storage_bytes: io.as_deref().and_then(|text| io_sum(text, ["read_bytes", "write_bytes"])),
             network_bytes: read("/proc/self/net/dev").and_then(|text| network_bytes(&text)),
@@ -61,33 +59,61 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-fn cpu_ms() -> Option<u64> {
-    // SAFETY: zeroes are a valid `rusage`.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a live `rusage`, which the call fills.
-    if unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) } != 0 {
-        return None;
+/// What only system calls tell.
+#[cfg(target_os = "linux")]
+mod calls {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    /// Processor time of all threads of this process.
+    pub(super) fn cpu_ms() -> Option<u64> {
+        // SAFETY: zeroes are a valid `rusage`.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live `rusage`, which the call fills.
+        if unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) } != 0 {
+            return None;
+        }
+        let ms = |time: libc::timeval| u64::try_from(time.tv_sec * 1000 + time.tv_usec / 1000).ok();
+        Some(ms(usage.ru_utime)? + ms(usage.ru_stime)?)
     }
-    let ms = |time: libc::timeval| u64::try_from(time.tv_sec * 1000 + time.tv_usec / 1000).ok();
-    Some(ms(usage.ru_utime)? + ms(usage.ru_stime)?)
+
+    /// Bytes of a page of memory.
+    pub(super) fn page_bytes() -> u64 {
+        // SAFETY: takes a number, touches no memory of ours.
+        u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+    }
+
+    /// Bytes used and free on the file system that holds `path`.
+    pub(super) fn disk(path: &Path) -> Option<(u64, u64)> {
+        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+        // SAFETY: zeroes are a valid `statvfs`.
+        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: the path ends with a zero byte and lives on; the pointer is to a live `statvfs`, which the call fills.
+        if unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } != 0 {
+            return None;
+        }
+        let block = stat.f_frsize;
+        Some((stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(block), stat.f_bavail.saturating_mul(block)))
+    }
 }
 
-fn page_bytes() -> u64 {
-    // SAFETY: takes a number, touches no memory of ours.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
-}
+/// Elsewhere they have other types, and nothing is known.
+#[cfg(not(target_os = "linux"))]
+mod calls {
+    use std::path::Path;
 
-/// Bytes used and free on the file system that holds `path`.
-fn disk(path: &Path) -> Option<(u64, u64)> {
-    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-    // SAFETY: zeroes are a valid `statvfs`.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends with a zero byte and lives on; the pointer is to a live `statvfs`, which the call fills.
-    if unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } != 0 {
-        return None;
+    pub(super) fn cpu_ms() -> Option<u64> {
+        None
     }
-    let block = stat.f_frsize;
-    Some((stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(block), stat.f_bavail.saturating_mul(block)))
+
+    pub(super) fn page_bytes() -> u64 {
+        4096
+    }
+
+    pub(super) fn disk(_path: &Path) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// The second number of `/proc/self/statm`.
@@ -191,7 +217,7 @@ mod tests {
             assert_eq!(cpu_max(odd), None, "{odd}");
         }
         assert_eq!(resident_pages("213"), None);
-        assert_eq!(disk(Path::new("/nowhere/at/all")), None);
+        assert_eq!(calls::disk(Path::new("/nowhere/at/all")), None);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod archive;
 mod moves;
+mod node_costs;
 mod rounds;
 mod swaps;
 
 use self::archive::SharedArchive;
+use self::node_costs::NodeCosts;
 use self::swaps::Standby;
 use crate::node::brain_thread::{BrainThread, Stopped};
 use crate::node::control::Control;
@@ -44,6 +46,8 @@ pub(crate) struct Controller {
     baseline: Mutex<Baseline>,
     /// Load and utilisation at several resolutions.
     archive: SharedArchive,
+    /// What load costs nodes.
+    node_costs: Mutex<NodeCosts>,
     /// Held while a binding changes: swaps follow one another.
     binding: tokio::sync::Mutex<()>,
     /// Forecasters that have observed the stored history already, so that binding one of them is a matter of milliseconds.
@@ -96,6 +100,7 @@ impl Controller {
             mover,
             baseline: Mutex::default(),
             archive: Arc::new(Mutex::new(archive)),
+            node_costs: Mutex::default(),
             binding: tokio::sync::Mutex::default(),
             standby: Mutex::default(),
         });

@@ -50,6 +50,7 @@ impl Controller {
         let (leaders, rates_known) = self.baseline.lock().take(&state, &round, now, wall_s_per_s);
         if rates_known {
             self.record_archive(&state, now);
+            self.learn_costs(&state);
         }
         self.report_leaders(&state, leaders).await;
         let step_ms = u64::from(state.settings().step_ms);
@@ -68,6 +69,9 @@ impl Controller {
         let decided = began.elapsed();
         self.begin(&state, &tick.accepted).await;
         let begun = began.elapsed();
+        if let Some(closed) = &tick.closed {
+            self.learn_errors(closed).await?;
+        }
         self.keep(&state, &tick).await?;
         for tick in released {
             self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
