@@ -153,7 +153,6 @@ impl<K: Copy + Ord> Pyramid<K> {
     #[must_use]
     pub fn chunks(&self, level: usize, steps: Range<u64>, max_series: usize) -> Vec<Chunk<K>> {
         let Some(spec) = self.spec.levels.get(level) else { return Vec::new() };
-        let steps = steps.start..steps.end.min(self.open_from(level));
         let knows = |series: &super::Series| steps.clone().any(|step| series.rows[level].cell(step).cover > 0);
         let keys: Vec<K> = self.series.iter().filter(|(_, series)| knows(series)).map(|(&key, _)| key).collect();
         let count = steps.end.saturating_sub(steps.start) as u32;
