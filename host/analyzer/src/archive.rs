@@ -10,7 +10,7 @@
 
 mod page;
 
-pub use page::{BadQuery, HistoryPage, HistoryQuery, HistoryRow, Resolution, Window};
+pub use page::BadQuery;
 
 use crate::pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 use isobar_model::{InstantMs, LoadBatch, Metric, NodeId, NodeMetric, ShardId};

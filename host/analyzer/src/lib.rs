@@ -1,5 +1,7 @@
 //! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
 //! deserve attention (ranking). How a policy does on recorded load ([`track`]), and who answers in its place where it does badly (guard).
+//! Predictive load analyzer: what shards did (history for forecasters, the archive at several resolutions for people), did and will do (heat
+//! map), what nodes are about to use (node forecast), how good the forecasts were (scoring), and which shards deserve attention (ranking).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
@@ -8,6 +10,7 @@ mod guard;
 mod heat_map;
 mod history;
 mod insights;
+mod node_forecast;
 mod pyramid;
 mod ranking;
 mod resample;
@@ -24,6 +27,11 @@ pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use insights::{DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, Search, find_insights};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
+pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
+pub use heat_map::{HeatMap, HeatMapSpec};
+pub use history::{BadBatch, History, HistorySpec, TickLoad};
+pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, standard_error};
+pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};
 pub use resample::resample;
 pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};

@@ -18,6 +18,7 @@ pub use budget::Thinned;
 pub use chunk::{Chunk, ChunkError};
 
 use isobar_model::InstantMs;
+use isobar_model::history::Step;
 use row::{Row, Sum};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -87,22 +88,6 @@ pub struct Sample<K> {
     pub value: f32,
     /// How hot the series is: whatever keeps its order under a tight budget.
     pub heat: f32,
-}
-
-/// One step of one series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// Mean over the time covered; NaN: missing.
-    pub mean: f32,
-    /// The largest sample; NaN: missing.
-    pub peak: f32,
-    /// Share of the step that samples cover, 0 to 1.
-    pub coverage: f32,
-}
-
-impl Step {
-    /// Nothing is known.
-    pub const MISSING: Self = Self { mean: f32::NAN, peak: f32::NAN, coverage: 0.0 };
 }
 
 /// What a pyramid did not keep since it was made.
@@ -247,7 +232,9 @@ impl<K: Copy + Ord> Pyramid<K> {
                         first_new[i] = first_new[i].min(step);
                         // A level that was given back in the midst of a coarser step knows less of it than that one does.
                         let ms = ms.min(series.rows[i].uncovered(step, level.step_ms));
-                        series.rows[i].add(step, value, value, ms);
+                        if ms > 0 {
+                            series.rows[i].add(step, value, value, ms, level.step_ms);
+                        }
                     }
                 }
             }
@@ -289,18 +276,23 @@ impl<K: Copy + Ord> Pyramid<K> {
         self.bytes = bytes;
     }
 
-    /// Takes in consecutive steps from elsewhere, of any length: means, and as far as is known peaks. They replace what covers no more of a
-    /// step. Gives for each level the steps it reached, none where the batch's steps are too long for it or too old.
+    /// Takes in consecutive steps from elsewhere, of any length. They replace what covers no more of a step. Gives for each level the steps
+    /// that are closed with it, to be stored: none where the batch's steps are too long for the level, or too old.
     pub fn import(&mut self, key: K, start: InstantMs, step_ms: u32, values: &[f32]) -> Vec<Range<u64>> {
         let step_ms = u64::from(step_ms.max(1));
         let end = start.0.saturating_add(step_ms.saturating_mul(values.len() as u64));
+        let is_newest = end > self.now;
         self.now = self.now.max(end);
-        let finest = self.entry(key).finest;
-        let mut reached = vec![0..0; self.spec.levels.len()];
-        for (i, reached) in reached.iter_mut().enumerate().skip(finest) {
+        let series = self.entry(key);
+        if is_newest {
+            series.through = series.through.max(end);
+        }
+        let finest = series.finest;
+        let mut closed = vec![0..0; self.spec.levels.len()];
+        for (i, closed) in closed.iter_mut().enumerate().skip(finest) {
             let level = self.spec.levels[i];
             let length = u64::from(level.step_ms);
-            let (open, kept) = (self.open_from(i), self.kept_from(i));
+            let (open, kept) = (self.open_from(i).max(end / length), self.kept_from(i));
             let first = (start.0 / length).max(kept);
             if step_ms > SPREAD_STEPS * length || end <= first * length {
                 continue;
@@ -321,13 +313,13 @@ impl<K: Copy + Ord> Pyramid<K> {
                     row.put(step, sum, level.step_ms, open);
                 }
             }
-            *reached = first..end.div_ceil(length);
+            *closed = first..end.div_ceil(length).min(open).max(first);
             // What is open yet is stored with what comes.
-            if reached.end > open {
+            if end.div_ceil(length) > open {
                 self.unsaved_from[i] = self.unsaved_from[i].min(first.max(open));
             }
         }
-        reached
+        closed
     }
 
     /// Steps `steps` of a level of one series, open ones too.

@@ -1,12 +1,12 @@
 //! What the API needs of a node, in the words of the model. No HTTP here.
 
 use crate::events::EventLog;
+use crate::node_usage::UsageInfo;
 use async_trait::async_trait;
 use bytes::Bytes;
+use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
-    InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId,
-    Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap,
+    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights, InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap, NodeForecast, NodeMetric,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use std::collections::BTreeMap;
@@ -121,6 +121,8 @@ pub struct NodeReport {
     pub load: f32,
     /// Bytes stored.
     pub used_bytes: u64,
+    /// What its process uses; none: it is silent.
+    pub usage: Option<UsageInfo>,
 }
 
 /// What the last tick measured of a shard.
@@ -365,6 +367,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Takes in measured history from elsewhere. The API has checked that the batch is well formed and its values are sound.
     async fn import_history(&self, batch: LoadBatch) -> Result<Imported, BackendError>;
+
+    /// Steps of shards, a page at a time.
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage<ShardId>, BackendError>;
+    /// Steps of all that is known of what a node uses. `NotFound` where there is no such node.
+    async fn node_history(&self, node: NodeId, window: Window) -> Result<HistoryPage<NodeMetric>, BackendError>;
+    /// What a node is about to use. `NotFound` where there is no such node.
+    async fn node_forecast(&self, node: NodeId) -> Result<NodeForecast, BackendError>;
 
     /// The node's events.
     fn events(&self) -> &EventLog;

@@ -21,6 +21,7 @@ mod keyspaces;
 mod kv;
 mod metrics;
 mod migrations;
+mod node_usage;
 mod nodes;
 mod number;
 mod openapi;
@@ -42,10 +43,14 @@ pub use halt::HaltInfo;
 pub use heat_map::{HeatMapInfo, HeatMapQuery, HeatMapRow};
 pub use history::{COMPACT_HISTORY, HistoryBatch, ImportInfo, MAX_HISTORY_BYTES};
 pub use insights::{ClusterInfo, DriverInfo, InsightsInfo, InsightsQuery, LinkInfo, TogetherInfo};
+pub use history::{
+    COMPACT_HISTORY, HistoryAsk, HistoryBatch, HistoryInfo, ImportInfo, MAX_HISTORY_BYTES, ShardHistory, StepLists,
+};
 pub use key_text::{decode_key, encode_key};
 pub use keyspaces::{CreateKeyspace, KeyspaceInfo, SetMode};
 pub use kv::{CONSISTENCY_HEADER, INDEX_HEADER, MAX_SCAN_ROWS, NODE_HEADER, Page, Row, SHARD_HEADER};
 pub use migrations::{MigrationInfo, MigrationQuery};
+pub use node_usage::{NodeForecastInfo, NodeHistoryInfo, NodeHistoryRow, NodePathInfo, UsageInfo, WindowAsk};
 pub use nodes::NodeInfo;
 pub use plans::{PlanInfo, ReleasePlan};
 pub use policies::{PolicyInfo, Standing};
@@ -185,6 +190,8 @@ impl Api {
             .routes(routes!(heat_map::show))
             .routes(routes!(ranking::show))
             .routes(routes!(insights::show))
+            .routes(routes!(node_usage::history))
+            .routes(routes!(node_usage::forecast))
             .routes(routes!(migrations::list))
             .routes(routes!(migrations::show))
             .routes(routes!(migrations::cancel))
@@ -202,7 +209,7 @@ impl Api {
             .fallback(unknown_route);
         let upload = OpenApiRouter::new()
             .routes(routes!(policies::upload))
-            .routes(routes!(history::import))
+            .routes(routes!(history::import, history::show))
             .layer(to_leader.clone());
         let stream =
             OpenApiRouter::new().routes(routes!(events::follow)).layer(to_leader).routes(routes!(routes::show));

@@ -2,6 +2,7 @@
 
 use crate::ApiState;
 use crate::backend::NodeReport;
+use crate::node_usage::UsageInfo;
 use crate::number;
 use crate::problem::Problem;
 use axum::extract::{Path, State};
@@ -47,6 +48,8 @@ pub struct NodeInfo {
     /// Replicas it holds.
     #[schema(example = 52)]
     pub replicas: u64,
+    /// What its process uses; null where it is silent.
+    pub usage: Option<UsageInfo>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +72,7 @@ fn counts(map: &ShardMap) -> BTreeMap<NodeId, Counts> {
 }
 
 fn info(report: NodeReport, counts: &BTreeMap<NodeId, Counts>) -> NodeInfo {
-    let NodeReport { node, state, load, used_bytes } = report;
+    let NodeReport { node, state, load, used_bytes, usage } = report;
     let Counts { leaders, replicas } = counts.get(&node.id).copied().unwrap_or_default();
     NodeInfo {
         id: node.id,
@@ -83,6 +86,7 @@ fn info(report: NodeReport, counts: &BTreeMap<NodeId, Counts>) -> NodeInfo {
         used_bytes,
         leaders,
         replicas,
+        usage,
     }
 }
 

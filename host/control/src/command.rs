@@ -1,5 +1,6 @@
 //! What can be asked of the control state, and what it answers.
 
+use crate::state::archive::ArchiveEntry;
 use crate::state::history::HistoryBlob;
 use crate::state::json;
 use crate::state::rounds::SavedState;
@@ -193,6 +194,11 @@ pub enum ControlCommand {
         merged: HistoryBlob,
         /// The many: exactly the blobs within its time, in order.
         replaced: Vec<Digest>,
+    },
+    /// Parts of the archive were stored.
+    StoreArchive {
+        /// Them, in the order in which they were made.
+        entries: Vec<ArchiveEntry>,
     },
     /// Keeps a plan until an operator releases it (mode `approve`).
     HoldMoves {

@@ -13,6 +13,7 @@ pub use brain::{
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
 pub use decision::{ForecastInput, Reopened, without_wall_time};
+pub use state::archive::{ArchiveEntry, MAX_ARCHIVE_ENTRIES, MAX_ARCHIVE_PARTS};
 pub use state::events::{ControlEvent, EventKind, MAX_EVENTS};
 pub use state::history::{HISTORY_SPAN_MS, HistoryBlob, MAX_HISTORY_BLOBS};
 pub use state::migrations::{MAX_FINISHED_MIGRATIONS, MAX_LIVE_MIGRATIONS, MigrationTotals};

@@ -4,6 +4,7 @@
 //! same bytes on every replica. It holds metadata and digests; the bytes that digests name are blobs beside the log. A refused command
 //! changes nothing but the clock; a command proposed twice under one nonce is carried out once.
 
+pub(crate) mod archive;
 pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod json;
@@ -16,6 +17,7 @@ pub(crate) mod settings;
 mod spread;
 
 use crate::command::{ControlCommand, ControlReply, Proposal, Refusal, decode_all};
+use archive::{ArchiveEntry, ArchiveList};
 use bytes::Bytes;
 use events::{ControlEvent, EventKind, EventRing};
 use history::{History, HistoryBlob};
@@ -33,7 +35,7 @@ use std::io;
 use std::sync::Arc;
 
 /// First byte of every snapshot.
-pub const SNAPSHOT_VERSION: u8 = 1;
+pub const SNAPSHOT_VERSION: u8 = 2;
 
 /// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
 const MAX_ANSWERS: usize = 1_000;
@@ -54,6 +56,7 @@ pub struct ControlState {
     bindings: BTreeMap<(Role, Option<KeyspaceId>), Binding>,
     saved: BTreeMap<(Role, Option<KeyspaceId>), SavedState>,
     history: History,
+    archive: ArchiveList,
     tick: u64,
     decisions: VecDeque<DecisionEntry>,
     held: VecDeque<HeldPlan>,
@@ -84,6 +87,7 @@ impl Default for ControlState {
             bindings: BTreeMap::new(),
             saved: BTreeMap::new(),
             history: History::default(),
+            archive: ArchiveList::default(),
             tick: 0,
             decisions: VecDeque::new(),
             held: VecDeque::new(),
@@ -178,6 +182,12 @@ impl ControlState {
         &self.history.blobs
     }
 
+    /// Stored parts of the archive, in the order in which they are to be restored.
+    #[must_use]
+    pub fn archive(&self) -> &VecDeque<ArchiveEntry> {
+        &self.archive.entries
+    }
+
     /// The number of the last tick; 0: none yet.
     #[must_use]
     pub fn tick(&self) -> u64 {
@@ -251,6 +261,7 @@ impl ControlState {
             .keys()
             .chain(self.saved.values().map(|saved| &saved.blob))
             .chain(self.history.blobs.iter().map(|blob| &blob.digest))
+            .chain(self.archive.entries.iter().flat_map(|entry| &entry.parts))
             .chain(decisions)
             .copied()
             .collect()
@@ -325,6 +336,7 @@ impl ControlState {
             }
             C::ImportHistory { blobs } => self.import_history(&blobs),
             C::CompactHistory { merged, replaced } => self.compact_history(merged, &replaced),
+            C::StoreArchive { entries } => self.archive.store(entries).map(|()| ControlReply::Done),
             C::HoldMoves { tick, moves } => self.hold_moves(tick, moves),
             C::ReleaseMoves { tick } => self.release_moves(tick),
             C::DropHeldMoves { tick } => self.drop_held_moves(tick),

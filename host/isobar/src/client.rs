@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use isobar_api::{
     BindingInfo, COMPACT_HISTORY, CreateKeyspace, DecisionInfo, DecisionQuery, Event, ForecastInfo, ForecastQuery,
-    HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo, MigrationInfo,
-    MigrationQuery, MoveShard, NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery,
+    HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery, HistoryAsk, NodeForecastInfo,
     ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, SetBinding, SetMode, ShardDetail, ShardPage,
     ShardQuery, Standing, StatusInfo, TransferLeader, Verification, decode_key,
 };
+use isobar_model::history::HistoryPage;
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -163,14 +163,7 @@ impl Client {
     }
 
     async fn query<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> ClientResult<T> {
-        // The query types have scalars only, so an object of scalars is all there is.
-        let value = serde_json::to_value(query).unwrap_or_default();
-        let pairs = value.as_object().into_iter().flatten().map(|(name, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-            format!("{name}={}", segment(text.as_bytes()))
-        });
-        let pairs = pairs.collect::<Vec<_>>().join("&");
-        self.get_json(&if pairs.is_empty() { path.to_owned() } else { format!("{path}?{pairs}") }).await
+        self.get_json(&with_query(path, query)).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> ClientResult<T> {
@@ -416,6 +409,20 @@ impl Client {
         self.read(request.timeout(UPLOAD).body(body)).await
     }
 
+    /// A page of recorded history, in the compact form.
+    pub async fn history_page(&self, ask: &HistoryAsk) -> ClientResult<HistoryPage<ShardId>> {
+        let request = self.request(Method::GET, &with_query("/v1/history", ask)).header("accept", COMPACT_HISTORY);
+        let response = self.send(request.timeout(UPLOAD)).await?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        postcard::from_bytes(&body).map_err(|error| self.unexpected(status, error))
+    }
+
+    /// What a node is about to use.
+    pub async fn node_forecast(&self, id: NodeId) -> ClientResult<NodeForecastInfo> {
+        self.get_json(&format!("/v1/nodes/{id}/forecast")).await
+    }
+
     /// The route table; none: nothing newer than `after` within `wait_ms`.
     pub async fn routes(&self, query: &RouteQuery) -> ClientResult<Option<RouteTable>> {
         let mut path = format!("/v1/routes?wait_ms={}", query.wait_ms.unwrap_or(0));
@@ -509,6 +516,18 @@ pub fn row(row: &isobar_api::Row) -> ClientResult<(Bytes, Bytes)> {
     let value = STANDARD.decode(&row.value);
     let value = value.map_err(|error| ClientError::Usage(format!("the value of {} is no base64: {error}", row.key)))?;
     Ok((decode_key(&row.key), value.into()))
+}
+
+/// A path with the fields of `query` that are there.
+fn with_query(path: &str, query: &impl Serialize) -> String {
+    // The query types have scalars only, so an object of scalars is all there is.
+    let value = serde_json::to_value(query).unwrap_or_default();
+    let pairs = value.as_object().into_iter().flatten().map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        format!("{name}={}", segment(text.as_bytes()))
+    });
+    let pairs = pairs.collect::<Vec<_>>().join("&");
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{pairs}") }
 }
 
 fn binding_path(role: Role, keyspace: Option<&str>) -> String {

@@ -352,6 +352,64 @@ async fn a_plan_waits_for_its_release_and_nothing_moves_while_halted() -> anyhow
     Ok(())
 }
 
+/// What is imported, and what was measured, is there after all nodes are gone at once; what nodes use is measured and forecast.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_comes_back_and_nodes_tell_what_they_use() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(3)?;
+    cluster.wait_until_ready(0).await?;
+    cluster.wait_for_nodes(3).await?;
+    cluster.create("h", 2).await?;
+    let shards = cluster.get(0, "/v1/shards?keyspace=h").await?;
+    let shard = shards["shards"][0]["id"].as_u64().context("a shard")?;
+
+    // Ten hours in five-minute steps, ending an hour ago.
+    let now = cluster.get(0, "/v1/status").await?["now"].as_u64().context("the clock")?;
+    let start = now / 3_600_000 * 3_600_000 - 11 * 3_600_000;
+    let values: Vec<f64> = (0..120).map(|i| f64::from(i % 12)).collect();
+    let batch = json!({
+        "metric": "load", "start": start, "step_ms": 300_000, "steps": 120, "shards": [shard], "values": values,
+    });
+    let (status, answer) = cluster.send(cluster.http.post(cluster.url(0, "/v1/history")).json(&batch)).await?;
+    ensure!(status == 200, "{status}: {answer}");
+
+    for i in 0..3 {
+        cluster.kill(i)?;
+    }
+    for i in 0..3 {
+        cluster.start_node(i)?;
+    }
+    cluster.wait_until_ready(0).await?;
+    let to = start + 10 * 3_600_000;
+    let path = |resolution: &str| format!("/v1/history?shard={shard}&resolution={resolution}&from={start}&to={to}");
+    let five = cluster.wait("the history", 0, &path("5m"), |page| Some(page["rows"][0].clone())).await?;
+    ensure!(five["mean"] == json!(values.iter().map(|v| Some(*v)).collect::<Vec<_>>()), "{five}");
+    let hours = cluster.get(0, &path("1h")).await?;
+    ensure!(hours["rows"][0]["mean"] == json!(vec![5.5; 10]), "{hours}");
+    ensure!(hours["rows"][0]["max"] == json!(vec![11.0; 10]), "a peak is not averaged away: {hours}");
+    let (status, _) =
+        cluster.send(cluster.http.get(cluster.url(0, "/v1/history?metric=read-ops&resolution=10s"))).await?;
+    ensure!(status == 422, "{status}");
+
+    let live = format!("/v1/history?shard={shard}&resolution=10s&from={now}");
+    let measured =
+        |page: &Value| page["rows"][0]["coverage"].as_array()?.iter().any(|c| c.as_f64() > Some(0.0)).then_some(());
+    cluster.wait("a step measured", 0, &live, measured).await?;
+    let known = |nodes: &Value| {
+        let all = nodes.as_array()?.iter();
+        all.map(|node| node["usage"]["cpu_millicores"].as_f64().zip(node["usage"]["memory_bytes"].as_u64()))
+            .all(|usage| usage.is_some_and(|(_, memory)| memory > 1_000_000))
+            .then_some(())
+    };
+    cluster.wait("what nodes use", 0, "/v1/nodes", known).await?;
+    let forecast = |forecast: &Value| {
+        let figures = forecast["figures"].as_array()?;
+        let memory = figures.iter().find(|figure| figure["metric"] == "memory-bytes")?;
+        memory["paths"][0][0].as_f64().filter(|bytes| *bytes > 1e6)
+    };
+    cluster.wait("a node's forecast", 0, "/v1/nodes/2/forecast", forecast).await?;
+    Ok(())
+}
+
 fn fails(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stderr(Stdio::piped()).output()?;
     ensure!(!output.status.success(), "it should have failed");

@@ -5,6 +5,7 @@
 pub mod cluster_view;
 pub mod decision;
 pub mod forecast;
+pub mod history;
 pub mod ids;
 pub mod insights;
 pub mod keyspace;
@@ -32,4 +33,4 @@ pub use node::{Node, NodeState};
 pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
 pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
 pub use shard_map::{KeyRange, Replica, Shard, ShardMap};
-pub use utilisation::{NodeMetric, ProcessUsage};
+pub use utilisation::{NodeForecast, NodeMetric, NodePath, ProcessUsage};

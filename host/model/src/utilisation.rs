@@ -1,5 +1,6 @@
 //! What a node's process uses of its machine.
 
+use crate::ids::{InstantMs, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// What is measured of a node's process. Rates are per second, averaged over one tick.
@@ -66,4 +67,36 @@ pub struct ProcessUsage {
     pub cpu_limit_millicores: Option<u64>,
     /// The most memory it may use.
     pub memory_limit_bytes: Option<u64>,
+}
+
+/// What a node is about to use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeForecast {
+    /// Which.
+    pub node: NodeId,
+    /// Start of the first step.
+    pub start: InstantMs,
+    /// Length of a step.
+    pub step_ms: u32,
+    /// Quantiles of the paths, ascending.
+    pub quantiles: Vec<f32>,
+    /// Correlation of the shards' errors with each other, as measured.
+    pub correlation: f32,
+    /// A figure each.
+    pub paths: Vec<NodePath>,
+}
+
+/// One figure of a node's forecast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodePath {
+    /// Which figure.
+    pub metric: NodeMetric,
+    /// What the node uses without any load.
+    pub idle: f32,
+    /// What a load unit of a shard that it leads adds.
+    pub per_led: f32,
+    /// What a load unit of a follower adds.
+    pub per_followed: f32,
+    /// One path a quantile, one value a step.
+    pub paths: Vec<Vec<f32>>,
 }

@@ -1,124 +1,15 @@
 //! Reading the archive: which level answers, and one bounded page after another.
 
 use super::Archive;
-use crate::pyramid::{Pyramid, Step};
+use crate::pyramid::Pyramid;
+use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Window};
 use isobar_model::{InstantMs, Metric, NodeId, NodeMetric, ShardId};
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 /// Steps that `auto` aims below: as many as a wide screen has columns.
 const AUTO_STEPS: u64 = 2_000;
 /// How far back `auto` looks where nobody says.
 const AUTO_BACK_MS: u64 = 3_600_000;
-
-/// Length of the steps asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Resolution {
-    /// Ten seconds.
-    #[serde(rename = "10s")]
-    TenSeconds,
-    /// One minute.
-    #[serde(rename = "1m")]
-    Minute,
-    /// Five minutes.
-    #[serde(rename = "5m")]
-    FiveMinutes,
-    /// One hour.
-    #[serde(rename = "1h")]
-    Hour,
-    /// The finest that reaches back so far, in at most 2 000 steps.
-    #[default]
-    #[serde(rename = "auto")]
-    Auto,
-}
-
-impl Resolution {
-    const NAMES: [(Self, &str); 5] = [
-        (Self::TenSeconds, "10s"),
-        (Self::Minute, "1m"),
-        (Self::FiveMinutes, "5m"),
-        (Self::Hour, "1h"),
-        (Self::Auto, "auto"),
-    ];
-
-    /// The step, milliseconds; none for `auto`.
-    #[must_use]
-    pub fn step_ms(self) -> Option<u32> {
-        match self {
-            Self::TenSeconds => Some(10_000),
-            Self::Minute => Some(60_000),
-            Self::FiveMinutes => Some(300_000),
-            Self::Hour => Some(3_600_000),
-            Self::Auto => None,
-        }
-    }
-}
-
-impl fmt::Display for Resolution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::NAMES.iter().find(|(resolution, _)| resolution == self).map_or("", |(_, name)| name))
-    }
-}
-
-impl FromStr for Resolution {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::NAMES.iter().find(|(_, name)| *name == text);
-        found.map(|(resolution, _)| *resolution).ok_or_else(|| format!("{text:?} is none of 10s, 1m, 5m, 1h, auto"))
-    }
-}
-
-/// A time, and how finely it is looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
-    /// Length of the steps.
-    pub resolution: Resolution,
-    /// The first instant; none: as far back as the level reaches, for `auto` an hour.
-    pub from: Option<InstantMs>,
-    /// The instant after the last; none: now.
-    pub to: Option<InstantMs>,
-}
-
-/// What is asked of the history of shards.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryQuery {
-    /// What is counted.
-    pub metric: Metric,
-    /// When.
-    pub window: Window,
-    /// Which shards; none given: all.
-    pub shards: Vec<ShardId>,
-    /// Only shards after this one: the `next` of the page before.
-    pub after: Option<ShardId>,
-    /// Most steps of all rows together; one row is always given.
-    pub max_steps: usize,
-}
-
-/// Steps of one series.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryRow<K> {
-    /// Whose.
-    pub key: K,
-    /// One a step.
-    pub steps: Vec<Step>,
-}
-
-/// Some of the rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryPage<K> {
-    /// Start of the first step.
-    pub start: InstantMs,
-    /// Length of a step.
-    pub step_ms: u32,
-    /// Steps of each row.
-    pub steps: u32,
-    /// Ascending by key.
-    pub rows: Vec<HistoryRow<K>>,
-    /// The last key of this page, where there are more.
-    pub next: Option<K>,
-}
 
 /// A question that has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -201,7 +92,7 @@ fn choose<K: Copy + Ord>(pyramid: &Pyramid<K>, window: Window) -> Result<(usize,
         Some(step_ms) => {
             let offered = || {
                 let kept = |resolution: &Resolution| resolution.step_ms().is_some_and(|ms| pyramid.level(ms).is_some());
-                let names = Resolution::NAMES.iter().filter(|(r, _)| kept(r)).map(|(_, name)| *name);
+                let names = Resolution::ALL.iter().filter(|r| kept(r)).map(Resolution::to_string);
                 names.collect::<Vec<_>>().join(", ")
             };
             let level = pyramid

@@ -1,5 +1,6 @@
 use super::*;
 use isobar_model::Metric;
+use isobar_model::history::{HistoryQuery, Resolution, Window};
 
 const TICK: u64 = 10_000;
 const HOUR: u64 = 3_600_000;

@@ -3,9 +3,10 @@
 //! `IsoH`, the version, a postcard head (level, range, keys), five bytes a step (means, peaks, coverage, series by series), and the CRC-32 of
 //! all before it, little-endian. Whoever restores applies chunks in the order in which they were made: a later one holds more.
 
+use super::Pyramid;
 use super::row::{Cell, Sum};
-use super::{Pyramid, Step};
 use isobar_model::InstantMs;
+use isobar_model::history::Step;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -152,7 +153,6 @@ impl<K: Copy + Ord> Pyramid<K> {
     #[must_use]
     pub fn chunks(&self, level: usize, steps: Range<u64>, max_series: usize) -> Vec<Chunk<K>> {
         let Some(spec) = self.spec.levels.get(level) else { return Vec::new() };
-        let steps = steps.start..steps.end.min(self.open_from(level));
         let knows = |series: &super::Series| steps.clone().any(|step| series.rows[level].cell(step).cover > 0);
         let keys: Vec<K> = self.series.iter().filter(|(_, series)| knows(series)).map(|(&key, _)| key).collect();
         let count = steps.end.saturating_sub(steps.start) as u32;

@@ -1,7 +1,7 @@
 //! One series at one level: blocks of steps that are closed, and sums of those that may still get samples.
 
-use super::Step;
 use super::code::{decode, decode_cover, encode, encode_cover};
+use isobar_model::history::Step;
 use std::collections::BTreeMap;
 
 /// Steps of a block. Smaller ones cost more for the map, larger ones more for a series that has just begun.
@@ -123,29 +123,33 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Milliseconds of an open step that no sample has covered.
+    /// Milliseconds of a step that no sample has covered.
     pub(super) fn uncovered(&self, step: u64, step_ms: u32) -> u32 {
-        let covered = self.open.iter().find(|(s, _)| *s == step).map_or(0, |(_, sum)| sum.covered_ms);
-        step_ms.saturating_sub(covered)
+        let open = self.open.iter().find(|(s, _)| *s == step).map(|(_, sum)| sum.covered_ms);
+        step_ms.saturating_sub(open.unwrap_or_else(|| decode_cover(self.cell(step).cover, step_ms)))
     }
 
     /// Adds to an open step.
-    pub(super) fn add(&mut self, step: u64, value: f32, peak: f32, ms: u32) {
-        self.sum_of(step).add(value, peak, ms);
+    pub(super) fn add(&mut self, step: u64, value: f32, peak: f32, ms: u32, step_ms: u32) {
+        self.sum_of(step, step_ms).add(value, peak, ms);
     }
 
-    fn sum_of(&mut self, step: u64) -> &mut Sum {
+    /// The sums of an open step: at first of what is stored of it, where it was imported or restored.
+    fn sum_of(&mut self, step: u64, step_ms: u32) -> &mut Sum {
         let at = self.open.partition_point(|(s, _)| *s < step);
         if self.open.get(at).is_none_or(|(s, _)| *s != step) {
-            self.open.insert(at, (step, Sum::default()));
+            let mut sum = Sum::default();
+            sum.add_step(self.cell(step).step(), step_ms);
+            self.open.insert(at, (step, sum));
         }
         &mut self.open[at].1
     }
 
-    /// Puts what is known of a step in the place of what was, unless that covered more of it.
-    pub(super) fn put(&mut self, step: u64, sum: Sum, step_ms: u32, open_from: u64) {
-        if step >= open_from {
-            let kept = self.sum_of(step);
+    /// Puts what is known of a step in the place of what was, unless that covered more of it. Steps before `closed_before` get no
+    /// more samples, but for those that are open yet.
+    pub(super) fn put(&mut self, step: u64, sum: Sum, step_ms: u32, closed_before: u64) {
+        if step >= closed_before || self.open.iter().any(|(s, _)| *s == step) {
+            let kept = self.sum_of(step, step_ms);
             if sum.covered_ms >= kept.covered_ms {
                 *kept = sum;
             }

@@ -171,6 +171,30 @@ fn an_import_fills_its_own_level_and_coarser_ones() {
     assert!(same(step(&pyramid, 1, 10 * HOUR + MINUTE), Step { mean: 1.0, peak: 1.0, coverage: 1.0 }));
 }
 
+/// The last step of an import is stored with it, and what is measured next does not wipe it out.
+#[test]
+fn an_import_that_ends_just_now_is_closed_and_stored_in_full() {
+    let mut pyramid = Pyramid::new(spec());
+    let reached = pyramid.import(7, InstantMs(10 * HOUR), 60_000, &[6.0; 90]);
+    assert_eq!(reached[1], 600..690);
+    let mut after = Pyramid::<u64>::new(spec());
+    for chunk in pyramid.chunks(1, reached[1].clone(), 10) {
+        after.restore(&chunk);
+    }
+    after.rebuild();
+    let last = 11 * HOUR + 29 * MINUTE;
+    for pyramid in [&mut pyramid, &mut after] {
+        assert!(same(step(pyramid, 1, last), Step { mean: 6.0, peak: 6.0, coverage: 1.0 }));
+        assert!(same(step(pyramid, 2, last), Step { mean: 6.0, peak: 6.0, coverage: 0.5 }));
+        // A tick that reaches back into imported time, then the hour goes on.
+        for i in 1..=360 {
+            tick(pyramid, last + MINUTE + i * 10 * S, if i == 1 { 25 * S } else { 10 * S }, 12.0);
+        }
+        assert!(same(step(pyramid, 1, last), Step { mean: 6.0, peak: 6.0, coverage: 1.0 }));
+        assert!(same(step(pyramid, 2, last), Step { mean: 9.0, peak: 12.0, coverage: 1.0 }));
+    }
+}
+
 #[test]
 fn a_damaged_or_newer_chunk_is_refused() {
     let mut pyramid = Pyramid::new(spec());

@@ -2,17 +2,14 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use isobar_api::EventLog;
+use isobar_api::{EventLog, UsageInfo};
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
+use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
-    Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind,
-    EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange,
-    Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeId, NodeState,
-    OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion, Rule, Shard, ShardId, ShardMap,
-    Stage, Verdict, ZoneId,
+    Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind, EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange, Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion, Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId, NodeForecast, NodeMetric, NodePath,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use parking_lot::Mutex;
@@ -136,6 +133,7 @@ impl FakeBackend {
             state,
             load: if id.0 == 3 { f32::NAN } else { 300.0 },
             used_bytes: 4096,
+            usage: (id.0 == 1).then(|| UsageInfo { cpu_millicores: Some(250.0), ..UsageInfo::default() }),
         })
     }
 
@@ -514,6 +512,43 @@ impl Backend for FakeBackend {
         let imported = Imported { shards: batch.shards.len() as u64, steps: u64::from(batch.steps) };
         self.state.lock().imported.push(batch);
         Ok(imported)
+    }
+
+    /// Ten steps of shards 1 and 2, a shard a page.
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage<ShardId>, BackendError> {
+        if query.window.resolution == Resolution::TenSeconds && query.metric != Metric::Load {
+            return Err(BackendError::Invalid("this metric is not kept at 10s: ask for 5m".into()));
+        }
+        let shard = query.after.map_or(ShardId(1), |after| ShardId(after.0 + 1));
+        let steps = vec![Step { mean: 1.5, peak: 3.0, coverage: 0.5 }, Step::MISSING];
+        let rows = vec![HistoryRow { key: shard, steps }];
+        let next = Some(shard).filter(|shard| shard.0 < 2);
+        Ok(HistoryPage { start: query.window.from.unwrap_or_default(), step_ms: 60_000, steps: 2, rows, next })
+    }
+
+    async fn node_history(&self, node: NodeId, _window: Window) -> Result<HistoryPage<NodeMetric>, BackendError> {
+        self.report(node).ok_or_else(|| BackendError::NotFound(format!("there is no node {node}")))?;
+        let rows = vec![HistoryRow { key: NodeMetric::CpuMillicores, steps: vec![Step::MISSING] }];
+        Ok(HistoryPage { start: InstantMs(0), step_ms: 60_000, steps: 1, rows, next: None })
+    }
+
+    async fn node_forecast(&self, node: NodeId) -> Result<NodeForecast, BackendError> {
+        self.report(node).ok_or_else(|| BackendError::NotFound(format!("there is no node {node}")))?;
+        let path = NodePath {
+            metric: NodeMetric::CpuMillicores,
+            idle: 40.0,
+            per_led: 0.5,
+            per_followed: f32::NAN,
+            paths: vec![vec![250.0]],
+        };
+        Ok(NodeForecast {
+            node,
+            start: InstantMs(300_000),
+            step_ms: 300_000,
+            quantiles: vec![0.5],
+            correlation: 0.25,
+            paths: vec![path],
+        })
     }
 
     fn events(&self) -> &EventLog {

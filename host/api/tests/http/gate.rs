@@ -45,7 +45,7 @@ async fn unknown_routes_and_methods_are_problems_too() {
     }
     for (method, path, allowed) in [
         (Method::DELETE, "/v1/nodes", "GET"),
-        (Method::GET, "/v1/history", "POST"),
+        (Method::GET, "/v1/plans/release", "POST"),
         (Method::PATCH, "/v1/bindings/place", "PUT"),
         (Method::GET, "/v1/shards/1/move", "POST"),
     ] {

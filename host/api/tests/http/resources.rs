@@ -1,4 +1,5 @@
 use crate::{Server, problem};
+use isobar_model::history::HistoryPage;
 use isobar_model::{Digest, LoadBatch, Metric, RevisionStatus, ShardId};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -274,5 +275,48 @@ async fn figures_of_the_node_and_of_the_api_are_scraped() {
         "# EOF",
     ] {
         assert!(text.lines().any(|l| l.trim_end_matches(".0") == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn history_is_shown_a_page_at_a_time_in_both_forms() {
+    let server = Server::start().await;
+    let first = server.read("/v1/history?resolution=1m&from=600000&to=720000").await;
+    assert_eq!(
+        first,
+        json!({
+            "metric": "load", "start": 600_000, "step_ms": 60_000, "steps": 2, "next": 1,
+            "rows": [{"shard": 1, "mean": [1.5, null], "max": [3.0, null], "coverage": [0.5, 0.0]}],
+        })
+    );
+    let last = server.read("/v1/history?resolution=1m&from=600000&to=720000&after=1").await;
+    assert_eq!((&last["rows"][0]["shard"], last.get("next")), (&json!(2), None));
+    let compact = server.request(Method::GET, "/v1/history?shard=1").header("accept", "application/octet-stream");
+    let bytes = compact.send().await.unwrap().bytes().await.unwrap();
+    let page: HistoryPage<ShardId> = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!((page.rows[0].key, page.rows[0].steps[0].peak), (ShardId(1), 3.0));
+    for (query, status) in [("resolution=7m", 400), ("metric=vibes", 400), ("shard=x", 400), ("shard=9", 404)] {
+        problem(server.get(&format!("/v1/history?{query}")).await, status).await;
+    }
+    problem(server.get("/v1/history?metric=read-ops&resolution=10s").await, 422).await;
+}
+
+#[tokio::test]
+async fn what_nodes_use_is_shown_and_forecast() {
+    let server = Server::start().await;
+    let nodes = server.read("/v1/nodes").await;
+    assert_eq!(nodes[0]["usage"]["cpu_millicores"], 250.0);
+    assert_eq!((&nodes[0]["usage"]["memory_bytes"], &nodes[1]["usage"]), (&Value::Null, &Value::Null));
+    let history = server.read("/v1/nodes/1/history?resolution=1m").await;
+    assert_eq!(
+        history["rows"],
+        json!([{"metric": "cpu-millicores", "mean": [null], "max": [null], "coverage": [0.0]}])
+    );
+    let forecast = server.read("/v1/nodes/1/forecast").await;
+    let figure =
+        json!({"metric": "cpu-millicores", "idle": 40.0, "per_led": 0.5, "per_followed": null, "paths": [[250.0]]});
+    assert_eq!(forecast["figures"], json!([figure]));
+    for path in ["/v1/nodes/9/history", "/v1/nodes/9/forecast"] {
+        problem(server.get(path).await, 404).await;
     }
 }

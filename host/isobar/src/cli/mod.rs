@@ -3,11 +3,13 @@
 mod bindings;
 mod decisions;
 mod events;
+mod export;
 mod forecasts;
 mod heat_map;
 mod insights;
 mod history;
 mod history_import;
+mod history;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -54,7 +56,7 @@ pub enum ClientCommand {
     /// Keyspaces: create, list, set the mode
     #[command(subcommand)]
     Keyspace(keyspaces::KeyspaceCommand),
-    /// Nodes: list, drain
+    /// Nodes: list, show, forecast, drain
     #[command(subcommand)]
     Node(nodes::NodeCommand),
     /// Shards: list, show, move
@@ -73,6 +75,9 @@ pub enum ClientCommand {
     Forecast(forecasts::Forecast),
     /// Rank shards by predicted load, with the moves recommended
     Ranking(forecasts::Ranking),
+    /// Recorded history: show, export
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Show load of the past and the future as a heat map
     Heatmap(heat_map::HeatMap),
     /// Show which shards lead others, move together or share a shape, and what goes with load
@@ -110,6 +115,7 @@ impl ClientCommand {
             Self::Kv(command) => command.run(&client, &output).await,
             Self::Forecast(command) => command.run(&client, &output).await,
             Self::Ranking(command) => command.run(&client, &output).await,
+            Self::History(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Insights(command) => command.run(&client, &output).await,
             Self::History(command) => command.run(&client, &output).await,

@@ -4,20 +4,21 @@ use crate::gateway::Gateway;
 use crate::node::control::Control;
 use crate::node::controller::Controller;
 use crate::node::directory::Directory;
+use crate::node::handlers::SamplesHandler;
+use crate::node::usage_report::{archive_figures, usage_figures, usage_info};
 use async_trait::async_trait;
 use bytes::Bytes;
-use isobar_analyzer::HeatMapSpec;
+use isobar_analyzer::{Archive, HeatMapSpec};
 use isobar_api::EventLog;
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
+use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
-    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, InstantMs,
-    Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role,
-    RouteVersion, ShardId, ShardMap,
+    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, InstantMs, Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeId, NodeState, OperationId, Revision, Role, RouteVersion, ShardId, ShardMap, NodeForecast, NodeMetric,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
@@ -42,6 +43,7 @@ pub(crate) struct NodeBackend {
     pub(crate) gateway: Gateway,
     pub(crate) directory: Arc<Directory>,
     pub(crate) shards: Arc<ShardHost>,
+    pub(crate) samples: Arc<SamplesHandler>,
     pub(crate) control: Arc<Control>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) events: Arc<EventLog>,
@@ -93,6 +95,7 @@ impl NodeBackend {
                 state: if node.draining { NodeState::Draining } else { NodeState::Up },
                 load: f32::NAN,
                 used_bytes: 0,
+                usage: None,
             };
             return Ok(self.directory.nodes().values().map(report).collect());
         };
@@ -111,6 +114,7 @@ impl NodeBackend {
                 state: baseline.node_state(node),
                 load: load.get(&node.id).copied().unwrap_or(0.0),
                 used_bytes: baseline.used(node.id),
+                usage: baseline.usage(node.id).map(usage_info),
             };
             state.nodes().values().map(report).collect()
         }))
@@ -431,6 +435,22 @@ impl Backend for NodeBackend {
         Ok(imported)
     }
 
+    async fn history(&self, query: HistoryQuery) -> Result<HistoryPage<ShardId>, BackendError> {
+        self.controller()?.history(&query)
+    }
+
+    async fn node_history(&self, node: NodeId, window: Window) -> Result<HistoryPage<NodeMetric>, BackendError> {
+        let controller = self.controller()?;
+        self.node_report(node)?;
+        controller.node_history(node, window)
+    }
+
+    async fn node_forecast(&self, node: NodeId) -> Result<NodeForecast, BackendError> {
+        let controller = self.controller()?;
+        let state = self.read(ControlState::clone)?;
+        controller.node_forecast(&state, node, self.clock.now())
+    }
+
     fn events(&self) -> &EventLog {
         &self.events
     }
@@ -469,6 +489,10 @@ impl Backend for NodeBackend {
             gauge("replicas", "Replicas that live on this node", self.shards.samples().len() as f64),
             gauge("leaderships", "Shards led from this node", self.shards.leaderships().len() as f64),
         ];
+        figures.extend(usage_figures(&self.samples.usage()));
+        if let Some(controller) = self.controller.read().clone() {
+            figures.extend(archive_figures(&controller.with_archive(Archive::status)));
+        }
         let leads = self.controller.read().is_some();
         figures.push(gauge("control_leads", "1 where this node leads the control group", f64::from(u8::from(leads))));
         if let Some(group) = &self.control.group {
@@ -502,11 +526,11 @@ fn recommended_move(shard: ShardId, recommended: isobar_analyzer::Recommendation
     Move { shard, action, urgency: recommended.urgency, start_by: now, gain: 0.0, reason: String::new() }
 }
 
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
+pub(super) fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
     Figure { name, help, kind: FigureKind::Gauge, samples: vec![(Vec::new(), value)] }
 }
 
-fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
+pub(super) fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
     Figure { name, help, kind: FigureKind::Counter, samples: vec![(Vec::new(), value)] }
 }
 

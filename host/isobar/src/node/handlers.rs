@@ -3,10 +3,11 @@
 use crate::node::control::{encode_answer, propose_here};
 use crate::node::directory::Directory;
 use crate::node::services::{DirectoryReply, DirectoryRequest, NodeSamples, ProposeAnswer, decode, encode};
+use crate::node::utilisation::Probe;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_control::ControlState;
-use isobar_model::{KvError, KvReply, KvRequest, NodeId};
+use isobar_model::{KvError, KvReply, KvRequest, NodeId, ProcessUsage};
 use isobar_raft::transport::PeerHandler;
 use isobar_raft::{ControlGroup, ShardHost};
 use std::sync::Arc;
@@ -73,14 +74,20 @@ impl PeerHandler for DirectoryHandler {
 pub(crate) struct SamplesHandler {
     pub(crate) shards: Arc<ShardHost>,
     pub(crate) started_ms: u64,
+    pub(crate) probe: Probe,
 }
 
 impl SamplesHandler {
+    /// What the process uses now.
+    pub(crate) fn usage(&self) -> ProcessUsage {
+        self.probe.usage()
+    }
+
     /// The counters now.
     pub(crate) fn samples(&self) -> NodeSamples {
         let samples = self.shards.samples();
         let used_bytes = samples.iter().map(|sample| sample.stored_bytes).sum();
-        NodeSamples { started_ms: self.started_ms, samples, used_bytes }
+        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage: self.usage() }
     }
 }
 

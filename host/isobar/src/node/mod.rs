@@ -14,6 +14,8 @@ mod housekeeping;
 mod observe;
 mod records;
 pub(crate) mod services;
+mod usage_report;
+mod utilisation;
 
 use crate::gateway::Gateway;
 use anyhow::Context as _;
@@ -39,6 +41,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use utilisation::Probe;
 
 /// Between two tries of what must succeed in the end: joining, making replicas.
 const RETRY: Duration = Duration::from_millis(250);
@@ -119,7 +122,11 @@ impl RunningNode {
         let directory = Directory::new(peers.addresses().clone());
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_ms = u64::try_from(started.as_millis()).unwrap_or(0);
-        let samples = Arc::new(SamplesHandler { shards: Arc::clone(&shards), started_ms });
+        let samples = Arc::new(SamplesHandler {
+            shards: Arc::clone(&shards),
+            started_ms,
+            probe: Probe::new(config.data.clone()),
+        });
         network.register(services::KV, Arc::new(KvHandler(Arc::clone(&shards))));
         network.register(services::SAMPLES, Arc::clone(&samples) as _);
         network.register(services::DIRECTORY, Arc::new(DirectoryHandler(Arc::clone(&directory))));
@@ -191,6 +198,7 @@ impl RunningNode {
             },
             directory: Arc::clone(&directory),
             shards: Arc::clone(&shards),
+            samples,
             control,
             blobs,
             events,

@@ -1,7 +1,7 @@
 //! What nodes ask of each other besides Raft: numbers and messages. All travel as postcard.
 
 use bytes::Bytes;
-use isobar_model::{Digest, LoadSample, Node, NodeId, RouteVersion, ShardMap};
+use isobar_model::{Digest, LoadSample, Node, NodeId, ProcessUsage, RouteVersion, ShardMap};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ pub(crate) struct NodeSamples {
     pub(crate) samples: Vec<LoadSample>,
     /// Bytes stored.
     pub(crate) used_bytes: u64,
+    /// What the process uses.
+    pub(crate) usage: ProcessUsage,
 }
 
 /// Bytes of a blob that travel in one message.

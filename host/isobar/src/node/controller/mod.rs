@@ -1,9 +1,13 @@
 //! The control loop at work, on the control group's leader: asks the nodes, ticks the brain, records, begins moves, swaps policies.
 
+mod archive;
 mod moves;
+mod node_costs;
 mod rounds;
 mod swaps;
 
+use self::archive::SharedArchive;
+use self::node_costs::NodeCosts;
 use self::swaps::Standby;
 use crate::node::brain_thread::{BrainThread, Stopped};
 use crate::node::control::Control;
@@ -40,6 +44,10 @@ pub(crate) struct Controller {
     pub(crate) brain: BrainThread,
     mover: Arc<Mover>,
     baseline: Mutex<Baseline>,
+    /// Load and utilisation at several resolutions.
+    archive: SharedArchive,
+    /// What load costs nodes.
+    node_costs: Mutex<NodeCosts>,
     /// Held while a binding changes: swaps follow one another.
     binding: tokio::sync::Mutex<()>,
     /// Forecasters that have observed the stored history already, so that binding one of them is a matter of milliseconds.
@@ -58,6 +66,7 @@ impl Controller {
         let settings = *state.settings();
         let mut brain = Brain::new(brain_config(&settings, here.seed, here.clock()), Arc::clone(&here.policies));
         brain.continue_after(state.tick());
+        let mut recorded = Vec::new();
         for blob in state.history() {
             let bytes = here.blobs.get(blob.digest).await?;
             match postcard::from_bytes::<Vec<LoadBatch>>(&bytes) {
@@ -67,10 +76,13 @@ impl Controller {
                             tracing::error!(digest = %blob.digest, %error, "a batch of recorded history was left out");
                         }
                     }
+                    recorded.extend(batches);
                 }
                 Err(error) => tracing::error!(digest = %blob.digest, %error, "recorded history can't be read"),
             }
         }
+        let archive = archive::restore(&here, &state, &recorded).await;
+        drop(recorded);
         brain.note_moved(state.map().shards.keys().map(|&shard| (shard, state.last_moved(shard))));
         let brain = BrainThread::start(brain)?;
         let locator = {
@@ -87,6 +99,8 @@ impl Controller {
             brain,
             mover,
             baseline: Mutex::default(),
+            archive: Arc::new(Mutex::new(archive)),
+            node_costs: Mutex::default(),
             binding: tokio::sync::Mutex::default(),
             standby: Mutex::default(),
         });

@@ -50,7 +50,12 @@ impl Controller {
         let round = self.ask_all().await;
         let asked = began.elapsed();
         let state = self.here.state();
-        let (leaders, rates_known) = self.baseline.lock().take(&state, &round, now);
+        let wall_s_per_s = self.here.clock().wall_ms(1_000_000) as f64 / 1_000_000.0;
+        let (leaders, rates_known) = self.baseline.lock().take(&state, &round, now, wall_s_per_s);
+        if rates_known {
+            self.record_archive(&state, now);
+            self.learn_costs(&state);
+        }
         self.report_leaders(&state, leaders).await;
         let step_ms = u64::from(state.settings().step_ms);
         let recorded = self.brain.call(move |brain| brain.history().end() * step_ms).await?;
@@ -68,6 +73,9 @@ impl Controller {
         let decided = began.elapsed();
         self.begin(&state, &tick.accepted).await;
         let begun = began.elapsed();
+        if let Some(closed) = &tick.closed {
+            self.learn_errors(closed).await?;
+        }
         self.keep(&state, &tick).await?;
         for tick in released {
             self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
@@ -155,6 +163,9 @@ impl Controller {
         if let Err(error) = compact_history(&self.here.control, self.here.blobs.as_ref()).await {
             tracing::warn!(%error, "a day of history was not merged yet");
         }
+        if let Err(error) = self.store_due().await {
+            tracing::warn!(%error, "a chunk of the archive was not stored yet");
+        }
         let waits_for_operator = |keyspace: &isobar_model::Keyspace| keyspace.mode == Mode::Approve;
         let held: Vec<CheckedMove> = tick
             .record
@@ -181,8 +192,8 @@ impl Controller {
         Ok(HistoryBlob { first_step_ms: first, steps, digest })
     }
 
-    /// Takes in history from elsewhere: all batches of one call cover the same steps.
-    pub(crate) async fn import_history(&self, batch: LoadBatch) -> Result<(), BackendError> {
+    /// Shows forecasters steps from elsewhere, of the cluster's own length.
+    pub(super) async fn import_steps(&self, batch: LoadBatch) -> Result<(), BackendError> {
         let failed = |error: anyhow::Error| BackendError::Unavailable(format!("the history was not stored: {error}"));
         let blob = self.put_history(std::slice::from_ref(&batch)).await.map_err(failed)?;
         let taken = self.brain.call(move |brain| brain.import_history(&batch)).await?;
