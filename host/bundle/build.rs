@@ -19,7 +19,8 @@ const ROLES: &[(&str, &str)] = &[
 fn main() {
     let mut table = String::from("&[\n");
     for guest in isobar_guest_build::GuestWorkspace::new("../../policies").watch("../../wit").build_for_cargo() {
-        let Some((name, role)) = ROLES.iter().find(|(name, _)| *name == guest.name) else {
+        let policy = guest.name.strip_suffix("-component").unwrap_or(&guest.name);
+        let Some((name, role)) = ROLES.iter().find(|(name, _)| *name == policy) else {
             println!("cargo::error=policy {} is not in the table of roles: add it in host/bundle/build.rs", guest.name);
             std::process::exit(1);
         };

@@ -1,7 +1,6 @@
-//! Predictive load analyzer: what shards did (history), did and will do (heat map), how good the forecasts were (scoring), and which shards
-//! deserve attention (ranking). How a policy does on recorded load ([`track`]), and who answers in its place where it does badly (guard).
-//! Predictive load analyzer: what shards did (history for forecasters, the archive at several resolutions for people), did and will do (heat
-//! map), what nodes are about to use (node forecast), how good the forecasts were (scoring), and which shards deserve attention (ranking).
+//! Predictive load analyzer: what shards did (history for forecasters, the archive at several resolutions for people, [`stream`]s of queries), did
+//! and will do (heat map), what leads what (insights), what nodes are about to use (node forecast), how good forecasts were (scoring; on
+//! recorded load, [`track`]), who answers in place of a policy that does badly (guard), and which shards deserve attention (ranking).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
@@ -18,18 +17,11 @@ mod scoring;
 pub mod stream;
 pub mod track;
 
-pub use archive::{
-    Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, HistoryPage, HistoryQuery, HistoryRow, NodeLoad,
-    Resolution, ShardLoad, Window,
-};
+pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use insights::{DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, Search, find_insights};
-pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Step, Thinned};
-pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
-pub use heat_map::{HeatMap, HeatMapSpec};
-pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, standard_error};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 pub use ranking::{RankInput, RankedShard, Recommendation, rank};

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights, InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap, NodeForecast, NodeMetric,
+    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
+    InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeForecast, NodeId, NodeMetric,
+    NodeState, OperationId, Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use std::collections::BTreeMap;

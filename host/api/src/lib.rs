@@ -41,11 +41,10 @@ pub use events::{Event, EventLog, Subscription};
 pub use forecasts::{ForecastInfo, ForecastQuery, MAX_HORIZON, ShardForecast};
 pub use halt::HaltInfo;
 pub use heat_map::{HeatMapInfo, HeatMapQuery, HeatMapRow};
-pub use history::{COMPACT_HISTORY, HistoryBatch, ImportInfo, MAX_HISTORY_BYTES};
-pub use insights::{ClusterInfo, DriverInfo, InsightsInfo, InsightsQuery, LinkInfo, TogetherInfo};
 pub use history::{
     COMPACT_HISTORY, HistoryAsk, HistoryBatch, HistoryInfo, ImportInfo, MAX_HISTORY_BYTES, ShardHistory, StepLists,
 };
+pub use insights::{ClusterInfo, DriverInfo, InsightsInfo, InsightsQuery, LinkInfo, TogetherInfo};
 pub use key_text::{decode_key, encode_key};
 pub use keyspaces::{CreateKeyspace, KeyspaceInfo, SetMode};
 pub use kv::{CONSISTENCY_HEADER, INDEX_HEADER, MAX_SCAN_ROWS, NODE_HEADER, Page, Row, SHARD_HEADER};

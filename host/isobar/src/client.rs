@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use isobar_api::{
     BindingInfo, COMPACT_HISTORY, CreateKeyspace, DecisionInfo, DecisionQuery, Event, ForecastInfo, ForecastQuery,
-    HaltInfo, HeatMapInfo, HeatMapQuery, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NODE_HEADER, NodeInfo, Page, PlanInfo, PolicyInfo, Problem, RankedInfo, RankingQuery, HistoryAsk, NodeForecastInfo,
-    ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, SetBinding, SetMode, ShardDetail, ShardPage,
-    ShardQuery, Standing, StatusInfo, TransferLeader, Verification, decode_key,
+    HaltInfo, HeatMapInfo, HeatMapQuery, HistoryAsk, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo,
+    MigrationInfo, MigrationQuery, MoveShard, NODE_HEADER, NodeForecastInfo, NodeInfo, Page, PlanInfo, PolicyInfo,
+    Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, SetBinding,
+    SetMode, ShardDetail, ShardPage, ShardQuery, Standing, StatusInfo, TransferLeader, Verification, decode_key,
 };
 use isobar_model::history::HistoryPage;
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};

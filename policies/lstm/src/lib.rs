@@ -38,10 +38,3 @@ pub use series::{Config, Series};
 
 /// The policy: observes and predicts many shards.
 pub type Lstm = forecasting_kit::Forecaster<Series>;
-
-#[cfg(target_family = "wasm")]
-mod component {
-    use forecasting_kit::guest::{Shell, bindings};
-    type Component = Shell<super::Series>;
-    bindings::export_forecaster!(Component with_types_in bindings);
-}

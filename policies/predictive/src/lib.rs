@@ -42,12 +42,6 @@ impl PlacementPolicy for Predictive {
     }
 }
 
-#[cfg(target_family = "wasm")]
-mod component {
-    use placing_kit::guest::{Shell, bindings};
-    type Component = Shell<super::Predictive>;
-    bindings::export_placer!(Component with_types_in bindings);
-}
 
 #[cfg(test)]
 mod tests {

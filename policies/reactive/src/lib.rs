@@ -52,12 +52,6 @@ impl PlacementPolicy for Reactive {
     }
 }
 
-#[cfg(target_family = "wasm")]
-mod component {
-    use placing_kit::guest::{Shell, bindings};
-    type Component = Shell<super::Reactive>;
-    bindings::export_placer!(Component with_types_in bindings);
-}
 
 #[cfg(test)]
 mod tests {

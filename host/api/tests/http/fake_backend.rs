@@ -2,14 +2,18 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use isobar_api::{EventLog, UsageInfo};
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
+use isobar_api::{EventLog, UsageInfo};
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
-    Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind, EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange, Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeId, NodeState, OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion, Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId, NodeForecast, NodeMetric, NodePath,
+    Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind,
+    EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange,
+    Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeForecast, NodeId,
+    NodeMetric, NodePath, NodeState, OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion,
+    Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use parking_lot::Mutex;

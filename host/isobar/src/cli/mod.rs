@@ -6,10 +6,9 @@ mod events;
 mod export;
 mod forecasts;
 mod heat_map;
-mod insights;
 mod history;
 mod history_import;
-mod history;
+mod insights;
 mod keyspaces;
 mod kv;
 mod migrations;
@@ -75,16 +74,13 @@ pub enum ClientCommand {
     Forecast(forecasts::Forecast),
     /// Rank shards by predicted load, with the moves recommended
     Ranking(forecasts::Ranking),
-    /// Recorded history: show, export
+    /// Recorded history: show, export, import from elsewhere
     #[command(subcommand)]
     History(history::HistoryCommand),
     /// Show load of the past and the future as a heat map
     Heatmap(heat_map::HeatMap),
     /// Show which shards lead others, move together or share a shape, and what goes with load
     Insights(insights::Insights),
-    /// Recorded load: import it from elsewhere
-    #[command(subcommand)]
-    History(history::HistoryCommand),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
     /// Follow what happens
@@ -118,7 +114,6 @@ impl ClientCommand {
             Self::History(command) => command.run(&client, &output).await,
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Insights(command) => command.run(&client, &output).await,
-            Self::History(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,

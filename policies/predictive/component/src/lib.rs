@@ -1,0 +1,7 @@
+//! The policy `predictive` as a component.
+#![cfg(target_family = "wasm")]
+
+use placing_kit::guest::{Shell, bindings};
+
+type Component = Shell<predictive::Predictive>;
+bindings::export_placer!(Component with_types_in bindings);

@@ -1,0 +1,7 @@
+//! The policy `spar` as a component.
+#![cfg(target_family = "wasm")]
+
+use forecasting_kit::guest::{Shell, bindings};
+
+type Component = Shell<spar::Series>;
+bindings::export_forecaster!(Component with_types_in bindings);
