@@ -6,19 +6,18 @@ import torch.nn.functional as F
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 MIDDLE = LEVELS.index(0.5)
 Z_LIMIT = 13.0
-DROP = 0.1  # share of the first layer left out in training
 INPUT_LIMIT = 5.0  # deviations of an input from its mean, in standard deviations: what is stranger counts as this
 
 
 class Network(nn.Module):
-    def __init__(self, seq, once, step, anchors, peak=22, peak_anchors=8, hidden=48, first=64, second=48, peak_hidden=32):
+    def __init__(self, seq, once, step, anchors, peak=22, peak_anchors=8, hidden=48, first=64, second=48, peak_hidden=32, drop=0.0):
         super().__init__()
         self.shape = dict(seq=seq, once=once, step=step, anchors=anchors, peak=peak, peak_anchors=peak_anchors, hidden=hidden, first=first, second=second, peak_hidden=peak_hidden)
         self.lstm = nn.LSTM(seq, hidden, batch_first=True)
         self.shared = nn.Linear(hidden + once, first)
         self.step = nn.Linear(step, first, bias=False)
         self.second = nn.Linear(first, second)
-        self.drop = nn.Dropout(DROP)
+        self.drop = nn.Dropout(drop)  # of the first layer, in training
         self.out = nn.Linear(second, anchors + 1 + len(LEVELS) - 1)
         self.peak_first = nn.Linear(hidden + once + peak, peak_hidden)
         self.peak_out = nn.Linear(peak_hidden, peak_anchors + 1 + len(LEVELS) - 1)
@@ -46,7 +45,7 @@ class Network(nn.Module):
     def peak(self, context, peak, anchors):
         """Quantiles [B, Q] of the maximum, in units of z."""
         x = torch.cat([context, self.normal(peak, self.peak_mean, self.peak_scale)], -1)
-        return quantiles(self.peak_out(F.relu(self.peak_first(x))), anchors)
+        return quantiles(self.peak_out(self.drop(F.relu(self.peak_first(x)))), anchors)
 
 
 def quantiles(o, anchors):

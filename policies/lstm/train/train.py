@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Trains the network on the public series, and saves it.
 
-usage: train.py SERIES_FOLDER OUT.pt [--aside] [--windows N] [--steps N] [--hidden N] [--first N] [--second N] [--seed N]
+usage: train.py SERIES_FOLDER OUT.pt [--aside] [--windows N] [--steps N] [--hidden N] [--first N] [--second N] [--mixtures N] [--drop PERCENT] [--seed N] [--steps-of TRAINED.pt]
 
-`--aside` leaves one series in five out and says how well those are forecast: how every constant was chosen. Without it, all series are
+`--steps-of` takes the steps' part from an earlier run and trains the maximum's alone. `--aside` leaves one series in five out and says how well those are forecast: how every constant was chosen. Without it, all series are
 learnt from.
 """
 import argparse, time
@@ -22,7 +22,7 @@ SHAPE_LOSS = 0.5       # weight of the loss in units of z beside the one in unit
 AVERAGE = 0.998        # of weights, step by step
 IMPORTANCE = (0.1, 0.4, 0.3, 0.3, 1.0, 0.3, 1.0, 0.5, 0.4, 1.0)  # what is scored counts in full
 PEAK_IMPORTANCE = (0.1, 0.2, 0.2, 0.2, 0.5, 0.3, 0.7, 1.0, 0.7, 0.7)
-PEAK_WINDOWS, PEAK_STEPS = 16000, 1500
+PEAK_WINDOWS, PEAK_STEPS = 30000, 3000
 
 levels, importance, peak_importance = (torch.tensor(x) for x in (LEVELS, IMPORTANCE, PEAK_IMPORTANCE))
 
@@ -135,20 +135,21 @@ def judged_peaks(net, data):
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("folder"), args.add_argument("out"), args.add_argument("--aside", action="store_true")
-    for name, value in (("windows", 120000), ("steps", 3000), ("hidden", 48), ("first", 64), ("second", 48), ("seed", 1)):
+    for name, value in (("windows", 120000), ("steps", 3000), ("hidden", 48), ("first", 64), ("second", 48), ("mixtures", 400), ("drop", 10), ("seed", 1)):
         args.add_argument("--" + name, type=int, default=value)
+    args.add_argument("--steps-of")
     args = args.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    series = load(args.folder, np.random.default_rng(args.seed))
+    series = load(args.folder, np.random.default_rng(args.seed), mixtures=args.mixtures)
     learnt = Windows([s for s in series if not (args.aside and s.held_out)])
-    data = drawn(learnt, np.random.default_rng(args.seed + 1), args.windows, False)
+    data = drawn(learnt, np.random.default_rng(args.seed + 1), 2000 if args.steps_of else args.windows, False)
     aside, report, peak_report = None, None, None
     if args.aside:
         aside = Windows([s for s in series if s.held_out])
         kept = drawn(aside, np.random.default_rng(3), 8000, True)
     width = lambda k: data[k].shape[-1]
-    net = Network(width("seq"), width("once"), width("step"), width("anchors"), hidden=args.hidden, first=args.first, second=args.second)
+    net = Network(width("seq"), width("once"), width("step"), width("anchors"), hidden=args.hidden, first=args.first, second=args.second, drop=args.drop / 100)
     standard(net, "once", data["once"].float())
     standard(net, "step", data["step"][:20000].float().flatten(0, 1))
     print(f"{sum(p.numel() for p in net.parameters())} weights, {len(learnt.series)} series, {args.windows} windows", flush=True)
@@ -159,7 +160,11 @@ def main():
             return judged(trial, kept)
     inputs = lambda i: (data[k][i].float() for k in ("seq", "once", "step", "anchors"))
     loss = lambda i: loss_of(net(*inputs(i)), data["u"][i], data["zero"][i], importance)
-    fit(net, [p for n, p in net.named_parameters() if not n.startswith("peak")], loss, args.windows, args.steps, RATE, BATCH, args.seed, report)
+    if args.steps_of:
+        own = {k: v for k, v in torch.load(args.steps_of, weights_only=True)["weights"].items() if not k.startswith("peak")}
+        net.load_state_dict(own, strict=False)
+    else:
+        fit(net, [p for n, p in net.named_parameters() if not n.startswith("peak")], loss, args.windows, args.steps, RATE, BATCH, args.seed, report)
     net.eval()
     if aside:
         judged(net, kept, rows=True)
@@ -172,6 +177,7 @@ def main():
         def peak_report(weights):
             trial.load_state_dict(weights)
             return judged_peaks(trial, top_kept)
+    net.train()
     def peak_loss(i):
         q = net.peak(top["context"][i], top["peak"][i], top["anchors"][i])
         return loss_of(q[:, None], top["u"][i][:, None], top["zero"][i], peak_importance)
