@@ -6,7 +6,7 @@ const KNOWN_SHARE: f32 = 0.5;
 pub(crate) const WEEK: usize = 7;
 /// Days that there must be for one to stand out from the others.
 const LEAST_COMPARED: usize = 5;
-/// How far a value may be from the median of its time of day, or from that time a week before or after, and still count in full; in usual
+/// How far a value may be from the median of its time of day, or from that time on a neighbouring day or a week away, and still count in full; in usual
 /// distances from the median: those of that time of day and those of all, half each. What happens once is no season.
 const HELD: f32 = 2.0;
 
@@ -76,9 +76,17 @@ fn held(values: &[f32], length: usize) -> Vec<f32> {
     let held = |(at, value): (usize, &f32)| {
         let (middle, distance) = slots[at % length];
         let most = HELD * f32::midpoint(distance, usual);
-        // Two weekends of fourteen days are far from the median, but not alone.
-        let other = values.get(at + week).or_else(|| values.get(at.checked_sub(week)?)).copied().unwrap_or(middle);
-        value.clamp(middle.min(other) - most, middle.max(other) + most)
+        // Two weekends of fourteen days are far from the median, and so are the last days of a new timetable, but none of them is alone.
+        let others = [at.checked_sub(week), at.checked_sub(length), Some(at + length), Some(at + week)];
+        let others = others.into_iter().flatten().filter_map(|other| values.get(other).copied());
+        let nearest =
+            others.fold(
+                middle,
+                |nearest, other| {
+                    if (other - value).abs() < (nearest - value).abs() { other } else { nearest }
+                },
+            );
+        value.clamp(middle.min(nearest) - most, middle.max(nearest) + most)
     };
     values.iter().enumerate().map(held).collect()
 }

@@ -149,13 +149,11 @@ fn sum_of_squares(sample: Sample<'_>, model: &Arma, residuals: &mut [f64]) -> (f
             residuals[t] = 0.0;
             continue;
         }
-        let mut expected = constant;
-        for (i, lag) in model.ar[..p].iter().enumerate() {
-            expected += lag * sample.values[t - 1 - i];
-        }
-        for (j, lag) in model.ma[..q.min(t)].iter().enumerate() {
-            expected += lag * residuals[t - 1 - j];
-        }
+        let carried: f64 =
+            model.ar[..p].iter().zip(sample.values[..t].iter().rev()).map(|(lag, value)| lag * value).sum();
+        let smoothed: f64 =
+            model.ma[..q].iter().zip(residuals[..t].iter().rev()).map(|(lag, before)| lag * before).sum();
+        let expected = constant + carried + smoothed;
         let residual = sample.values[t] - expected;
         residuals[t] = residual;
         sum += residual * residual;
@@ -170,39 +168,37 @@ fn slopes_at(sample: Sample<'_>, point: &Point, model: &Arma, residuals: &[f64])
     let Order { p, q, mean } = model.order;
     let n = p + q + usize::from(mean);
     let mut equations = NormalEquations::new();
-    // Minus the slopes of the last innovations by each coefficient, newest first.
-    let mut slopes = [[0.0; MAX_PARAMETERS]; MAX_LAGS];
+    // Minus the slopes of the last innovations by each coefficient, at the last digits of their step: shifting them along would cost more.
+    const KEPT: usize = MAX_LAGS.next_power_of_two();
+    let mut slopes = [[0.0; MAX_PARAMETERS]; KEPT];
     let at_mean = 1.0 - model.ar.iter().sum::<f64>();
     for t in sample.skip.max(p)..sample.values.len() {
         let mut own = [0.0; MAX_PARAMETERS];
         if sample.known[t] {
-            for i in 0..p {
-                own[i] = sample.values[t - 1 - i] - model.mean;
+            for (own, value) in own[..p].iter_mut().zip(sample.values[..t].iter().rev()) {
+                *own = value - model.mean;
             }
-            for j in 0..q.min(t) {
-                own[p + j] = residuals[t - 1 - j];
+            for (own, residual) in own[p..p + q].iter_mut().zip(residuals[..t].iter().rev()) {
+                *own = *residual;
             }
             if mean {
                 own[p + q] = at_mean;
             }
-            for (lag, before) in model.ma[..q].iter().zip(&slopes) {
-                for k in 0..n {
-                    own[k] -= lag * before[k];
+            for (j, lag) in model.ma[..q].iter().enumerate() {
+                let before = &slopes[(t + KEPT - 1 - j) % KEPT];
+                for (own, before) in own[..n].iter_mut().zip(before) {
+                    *own -= lag * before;
                 }
             }
             let residual = residuals[t];
-            for i in 0..n {
-                let slope = own[i];
+            for (i, slope) in own[..n].iter().enumerate() {
                 equations.target[i] += slope * residual;
-                for j in 0..=i {
-                    equations.matrix[i][j] += slope * own[j];
+                for (sum, own) in equations.matrix[i][..=i].iter_mut().zip(&own) {
+                    *sum += slope * own;
                 }
             }
         }
-        if q > 0 {
-            slopes[..q].rotate_right(1);
-            slopes[0] = own;
-        }
+        slopes[t % KEPT] = own;
     }
     by_unbounded_numbers(&equations, point, model.order)
 }
