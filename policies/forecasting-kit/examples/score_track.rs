@@ -26,27 +26,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [policy, track, out, config @ ..] = args.as_slice() else {
         return Err("usage: score_track POLICY TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
-        return Err("usage: score_track seasonal-naive|holt-winters|prophet|spar TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
-    };
-    let config = config.first().map_or("", String::as_str);
-    match policy.as_str() {
-        "best" => run::<best::Series>(track, out, config),
-        "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
-        "holt-winters" => run::<holt_winters::Series>(track, out, config),
-        "lstm" => run::<lstm::Series>(track, out, config),
-        "spar" => run::<spar::Series>(track, out, config),
-        other => Err(format!("no policy {other:?}: best, seasonal-naive, holt-winters, lstm or spar").into()),
-        "prophet" => run::<prophet::Series>(track, out, config),
-        "spar" => run::<spar::Series>(track, out, config),
-        other => Err(format!("no policy {other:?}: seasonal-naive, holt-winters, prophet or spar").into()),
-        return Err("usage: score_track arima|seasonal-naive|holt-winters TRACK.jsonl.gz OUT.jsonl [CONFIG]".into());
     };
     let config = config.first().map_or("", String::as_str);
     match policy.as_str() {
         "arima" => run::<arima::Series>(track, out, config),
-        "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
+        "best" => run::<best::Series>(track, out, config),
         "holt-winters" => run::<holt_winters::Series>(track, out, config),
-        other => Err(format!("no policy {other:?}: arima, seasonal-naive or holt-winters").into()),
+        "lstm" => run::<lstm::Series>(track, out, config),
+        "prophet" => run::<prophet::Series>(track, out, config),
+        "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
+        "spar" => run::<spar::Series>(track, out, config),
+        other => {
+            Err(format!("no policy {other:?}: arima, best, holt-winters, lstm, prophet, seasonal-naive or spar").into())
+        }
     }
 }
 

@@ -42,7 +42,6 @@ impl PlacementPolicy for Predictive {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,7 +52,6 @@ impl PlacementPolicy for Reactive {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
