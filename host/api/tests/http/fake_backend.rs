@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use isobar_api::{EventLog, UsageInfo};
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
+use isobar_api::{EventLog, UsageInfo};
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
     Action, Binding, CheckedMove, Consistency, DecisionRecord, Description, Digest, EvaluationRecord, ForecastBatch,
