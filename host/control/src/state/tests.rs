@@ -492,3 +492,19 @@ proptest! {
         }
     }
 }
+
+/// Parts of the archive are named, kept from the collector, and in the snapshot.
+#[test]
+fn the_archive_is_part_of_the_state() {
+    let mut state = formed(1);
+    let parts = vec![Digest::of(b"part")];
+    let entry =
+        |step_ms| ArchiveEntry { family: isobar_analyzer::Family::Load, step_ms, until: T0, parts: parts.clone() };
+    ok(&mut state, ControlCommand::StoreArchive { entries: vec![entry(300_000), entry(3_600_000)] });
+    assert_eq!(state.archive().len(), 2);
+    assert!(state.blobs_in_use().contains(&parts[0]));
+    let mut restored = ControlState::default();
+    restored.restore(&state.snapshot()).unwrap();
+    assert_eq!(restored, state);
+    assert_eq!(refused(&mut state, ControlCommand::StoreArchive { entries: vec![] }), RefusalKind::Invalid);
+}

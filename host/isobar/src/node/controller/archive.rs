@@ -35,6 +35,10 @@ pub(super) async fn restore(here: &Surroundings, state: &ControlState, recorded:
         }
     }
     archive.rebuild();
+    for status in archive.status() {
+        let (family, series, bytes) = (status.family, status.series, status.bytes);
+        tracing::info!(%family, series, bytes, chunks = state.archive().len(), "the archive is restored");
+    }
     archive
 }
 

@@ -16,7 +16,7 @@ use crate::node::observe::Baseline;
 use crate::node::records::Records;
 use isobar_api::EventLog;
 use isobar_api::backend::BackendError;
-use isobar_control::{Brain, BrainConfig, ControlState, MovePace, Recording, Settings};
+use isobar_control::{Brain, BrainConfig, ControlCommand, ControlState, MovePace, Recording, Settings};
 use isobar_model::{LoadBatch, NodeId, ShardId};
 use isobar_mover::{Mover, Pace};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
@@ -62,6 +62,9 @@ impl Controller {
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<(Arc<Self>, JoinSet<()>)> {
         let began = Instant::now();
+        // A leader that was restarted leads on in its term, and applies what was committed last only with the next entry: this one. It reports
+        // nobody, and changes nothing.
+        here.control.command(ControlCommand::ReportLeaders(Vec::new())).await?;
         let state = here.state();
         let settings = *state.settings();
         let mut brain = Brain::new(brain_config(&settings, here.seed, here.clock()), Arc::clone(&here.policies));
