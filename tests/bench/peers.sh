@@ -21,7 +21,9 @@ if ! cmp -s "$here/requirements.txt" "$venv/made-of.txt"; then
   fi
   cp "$here/requirements.txt" "$venv/made-of.txt"
 fi
-# One thread each: a forecaster is fitted for one series at a time.
-if ! OMP_NUM_THREADS=1 NIXTLA_NUMBA_CACHE=1 "$venv/bin/python" "$here/peers.py" --tracks "$tracks" --out "$out" --budget-s "$budget_s"; then
+# A single fit can take minutes on a busy machine: whatever the budget, it ends. One thread each: a forecaster is fitted for one series at a time.
+stop=""
+if command -v timeout >/dev/null; then stop="timeout $((2 * budget_s + 120))"; fi
+if ! OMP_NUM_THREADS=1 NIXTLA_NUMBA_CACHE=1 $stop "$venv/bin/python" "$here/peers.py" --tracks "$tracks" --out "$out" --budget-s "$budget_s"; then
   echo "the peers' program failed; what it had forecast is scored" >&2
 fi

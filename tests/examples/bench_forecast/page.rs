@@ -12,6 +12,8 @@ use std::path::Path;
 const NEVER_WORSE: f64 = 1.02;
 /// The gate that nobody may be worse than.
 const GATE: &str = "daily-naive";
+/// Fewer origins than these say nothing: such peers are among the figures, but not on the page.
+const LEAST_ORIGINS: usize = 5;
 /// The policy whose forecast is shown, where it is there; else the one with the least loss.
 const SHOWN: &str = "best";
 
@@ -95,7 +97,7 @@ fn write_partial(text: &mut String, tracks: &[Track], entrants: &[Entrant]) {
     for track in tracks {
         for peer in entrants.iter().filter(|e| e.kind == Kind::Peer) {
             let Some(theirs) = peer.by_track.get(&track.name) else { continue };
-            if theirs.origins == 0 || theirs.origins == track.origins() {
+            if theirs.origins < LEAST_ORIGINS || theirs.origins == track.origins() {
                 continue;
             }
             let peer_name = peer.name.replace('_', " ");

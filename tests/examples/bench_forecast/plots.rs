@@ -131,10 +131,12 @@ fn strangeness(series: &Series) -> f64 {
     changes.filter(|change| change.is_finite()).sum::<f64>() / spread.max(1e-9)
 }
 
-/// A forecast of a day with what then occurred, at the last origin of the series whose days are most alike: an example to look at, no
-/// measure.
+/// A forecast of a day with what then occurred, at the last origin of a series whose days are more alike than those of three in four: an
+/// example to look at, no measure.
 pub(crate) fn fan(track: &Track, policy: &Entrant) -> Option<String> {
-    let series = track.series.iter().min_by(|a, b| strangeness(a).total_cmp(&strangeness(b)))?;
+    let mut series: Vec<&Series> = track.series.iter().collect();
+    series.sort_by(|a, b| strangeness(a).total_cmp(&strangeness(b)));
+    let series = series.get(series.len() / 4)?;
     let origin = *series.origins.last()?;
     let entry = policy.by_track.get(&track.name)?;
     let forecast = entry.forecasts.iter().find(|f| f.id == series.id && f.origin == origin)?;
