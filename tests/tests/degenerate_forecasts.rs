@@ -20,8 +20,11 @@ fn wave(step: usize) -> f32 {
     20.0 + 15.0 * ((step % DAY) as f32 / DAY as f32 * std::f32::consts::TAU).sin() + (step * 7919 % 100) as f32 / 50.0
 }
 
-/// Name, length, load at each step.
-type Case = (&'static str, usize, fn(usize) -> f32);
+/// What occurs at each step.
+type Load = fn(usize) -> f32;
+/// Name, length of the history, load.
+type Case = (&'static str, usize, Load);
+type Shard = (ShardId, Load);
 
 const CASES: &[Case] = &[
     ("all zero", HISTORY, |_| 0.0),
@@ -59,7 +62,7 @@ const CASES: &[Case] = &[
     ("one step of history", 1, wave),
 ];
 
-fn batch(shards: &[(ShardId, fn(usize) -> f32)], steps: std::ops::Range<usize>) -> LoadBatch {
+fn batch(shards: &[Shard], steps: std::ops::Range<usize>) -> LoadBatch {
     LoadBatch {
         metric: Metric::Load,
         start: InstantMs(START_MS + steps.start as u64 * u64::from(STEP_MS)),
@@ -70,7 +73,7 @@ fn batch(shards: &[(ShardId, fn(usize) -> f32)], steps: std::ops::Range<usize>) 
     }
 }
 
-fn request(shards: &[(ShardId, fn(usize) -> f32)]) -> ForecastRequest {
+fn request(shards: &[Shard]) -> ForecastRequest {
     ForecastRequest {
         metric: Metric::Load,
         shards: shards.iter().map(|(shard, _)| *shard).collect(),
@@ -83,7 +86,7 @@ fn request(shards: &[(ShardId, fn(usize) -> f32)]) -> ForecastRequest {
 /// History in one batch, then ticks; the last answer. None: not ready.
 fn run(
     forecaster: &mut dyn Forecaster,
-    shards: &[(ShardId, fn(usize) -> f32)],
+    shards: &[Shard],
     length: usize,
 ) -> Result<Option<ForecastBatch>, PolicyFailure> {
     let request = request(shards);

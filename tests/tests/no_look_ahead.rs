@@ -1,8 +1,6 @@
 //! What a forecaster says at an origin depends on what came before it, and on nothing else: through the real components, with the runner that makes the
 //! figures of `make bench-forecast`.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not set up its host has failed")]
-
 use isobar::track_run;
 use isobar_analyzer::track::{Series, TrackForecast};
 use isobar_bundle::first_party;

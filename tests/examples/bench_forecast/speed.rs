@@ -15,8 +15,8 @@ const FORECAST_SHARDS: usize = 200;
 const HISTORY_DAYS: usize = 14;
 const HISTORY_ROWS: usize = 100;
 /// Rounds over all policies in turn, so that a busy moment of the machine meets all alike; ticks in each.
-const ROUNDS: usize = 5;
-const TICKS: usize = 12;
+const ROUNDS: usize = 15;
+const TICKS: usize = 4;
 /// Shards that replay the same series do so this many steps apart.
 const APART_STEPS: usize = 17;
 

@@ -18,7 +18,7 @@ fn write_track(path: &Path) {
     for id in ["a", "b"] {
         let load = |step: usize| {
             let wave = 50.0 + 30.0 * (step as f64 / 24.0 * std::f64::consts::TAU).sin() + (step * 7919 % 13) as f64;
-            if id == "b" && step % 10 == 0 { "null".to_owned() } else { format!("{wave:.1}") }
+            if id == "b" && step.is_multiple_of(10) { "null".to_owned() } else { format!("{wave:.1}") }
         };
         let y: Vec<String> = (0..14 * 24).map(load).collect();
         writeln!(

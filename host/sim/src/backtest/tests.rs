@@ -53,7 +53,8 @@ impl Forecaster for Yesterday {
 
 /// Three weeks of hours: a wave, and a little of another period.
 fn series() -> Series {
-    let y = (0..21 * DAY).map(|step| 50.0 + 30.0 * (step as f64 / DAY as f64 * 6.283).sin() + (step % 7) as f64 * 0.7);
+    let y = (0..21 * DAY)
+        .map(|step| 50.0 + 30.0 * (step as f64 / DAY as f64 * std::f64::consts::TAU).sin() + (step % 7) as f64 * 0.7);
     Series {
         id: "s".into(),
         group: String::new(),
