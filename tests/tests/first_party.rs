@@ -135,7 +135,6 @@ fn every_first_party_policy_describes_itself_as_it_is_listed() {
         names,
         ["arima", "best", "holt-winters", "lstm", "predictive", "prophet", "reactive", "seasonal-naive", "spar"]
     );
-    assert_eq!(names, ["arima", "holt-winters", "predictive", "reactive", "seasonal-naive"]);
     for policy in first_party() {
         let inspection = host.inspect(policy.component).unwrap();
         assert_eq!((&*inspection.description.name, inspection.role), (policy.name, policy.role));

@@ -23,6 +23,7 @@ fn limits() -> Limits {
         fuel: FUEL,
         fuel_per_cell: 0,
         fuel_per_row: 0,
+        fuel_per_refit: 0,
         memory_bytes: 64 << 20,
         memory_bytes_per_row: 0,
         ..Limits::default()

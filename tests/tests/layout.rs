@@ -64,7 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("foyer", &["isobar-storage"]),
     ("axum", &["isobar-api"]),
     ("clap", &["isobar"]),
-    ("parquet", &["isobar-intake"]),
+    ("parquet", &["isobar-intake", "isobar"]),
     ("wit-bindgen", &["policies"]),
     // Errors of libraries are types; only what ends in front of a person collects them.
     ("anyhow", &["isobar", "isobar-guest-build", "isobar-tests"]),

@@ -27,6 +27,8 @@ pub(crate) const WASM_STACK_BYTES: usize = 1 << 20;
 pub(crate) const MAX_INSTANCES: usize = 128;
 /// Entries of one table, which holds a module's functions: ten times those of a large interpreter.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Shards whose models may be fitted anew in one call.
+const MAX_REFITS: u64 = 32;
 /// How long a call may still take after its deadline, for the host's own part (copying an answer out), before its thread is given up.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// Bytes that one call may have the host allocate beside the answer it is asked for: texts, log messages.
@@ -39,8 +41,12 @@ pub struct Limits {
     pub fuel: u64,
     /// More fuel for each value that crosses: three times what Python takes.
     pub fuel_per_cell: u64,
-    /// More fuel for each shard: refitting a model, where a policy does.
+    /// More fuel for each shard: bookkeeping.
     pub fuel_per_row: u64,
+    /// More fuel for each shard whose model may be fitted anew in one call: choosing an ARIMA model for two weeks of 5-minute steps takes 300 M, some
+    /// 10 ms. At most `MAX_REFITS` shards count: history is shown to a new instance that many at a time, and a policy spreads later
+    /// fits over ticks.
+    pub fuel_per_refit: u64,
     /// Wall time of any call, milliseconds. Longer than the fuel lasts on an idle core, so that it is fuel that stops a loop: a stop by
     /// fuel can be replayed, one by the wall clock can not.
     pub wall_ms: u64,
@@ -62,6 +68,7 @@ impl Default for Limits {
             fuel: 2_000_000_000,
             fuel_per_cell: 20_000,
             fuel_per_row: 2_000_000,
+            fuel_per_refit: 300_000_000,
             wall_ms: 10_000,
             wall_ms_per_million_cells: 10_000,
             max_wall_ms: 60_000,
@@ -104,7 +111,8 @@ impl Limits {
         let fuel = self
             .fuel
             .saturating_add(self.fuel_per_cell.saturating_mul(cells))
-            .saturating_add(self.fuel_per_row.saturating_mul(rows));
+            .saturating_add(self.fuel_per_row.saturating_mul(rows))
+            .saturating_add(self.fuel_per_refit.saturating_mul(rows.min(MAX_REFITS)));
         let wall_ms = self.wall_ms.saturating_add(self.wall_ms_per_million_cells.saturating_mul(cells) / 1_000_000);
         let memory_bytes = self.memory_bytes.saturating_add(self.memory_bytes_per_row.saturating_mul(work.rows));
         Effective {

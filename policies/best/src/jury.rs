@@ -1,13 +1,13 @@
-use crate::members::{Answer, MEMBERS};
+use crate::members::MEMBERS;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Quantiles that members are judged by.
 pub(crate) const JUDGED: [f32; 4] = [0.1, 0.5, 0.9, 0.98];
-/// Trials begun in a day, about.
-const TRIALS_A_DAY: u64 = 3;
-/// Trials that weights rest on: a week of them.
-const TRIALS: usize = 21;
+/// Trials begun in a day, about. The network reads its past anew for each, some 6 M of fuel.
+const TRIALS_A_DAY: u64 = 2;
+/// Trials that weights rest on: six days of them. Twice as many weigh no better.
+const TRIALS: usize = 12;
 /// Leads looked at in one trial, at most.
 const LEADS: usize = 24;
 /// Short, middle and long leads are judged by themselves: up to a 24th of a day, up to a sixth, and beyond.
@@ -120,14 +120,13 @@ impl Jury {
         Self { open: VecDeque::new(), closed: VecDeque::new() }
     }
 
-    /// Begins a trial: what each member says of the day to come, `horizon` steps in the quantiles [`JUDGED`].
-    pub(crate) fn begin(&mut self, court: &Court, origin: u64, answers: &[Answer; MEMBERS], horizon: usize) {
-        let said = court.leads().flat_map(|lead| {
-            answers.iter().flat_map(move |answer| {
-                (0..JUDGED.len()).map(move |level| {
-                    let at = level * horizon + (lead as usize - 1).min(horizon - 1);
-                    answer.values.get(at).copied().unwrap_or(0.0)
-                })
+    /// Begins a trial: what each member says of the [`leads`](Court::leads) from `origin` on, `[level * leads + lead]` in the quantiles
+    /// [`JUDGED`].
+    pub(crate) fn begin(&mut self, origin: u64, answers: &[Vec<f32>; MEMBERS]) {
+        let leads = answers[0].len() / JUDGED.len();
+        let said = (0..leads).flat_map(|lead| {
+            answers.iter().flat_map(move |values| {
+                (0..JUDGED.len()).map(move |level| values.get(level * leads + lead).copied().unwrap_or(0.0))
             })
         });
         self.open.push_back(Trial { origin, at: 0, due: origin, said: said.collect(), losses: Losses::default() });

@@ -54,6 +54,24 @@ macro_rules! members {
                 $(self.$field.is_sound(&config.members.$field, seasons, next))&&*
             }
 
+            /// What each member says of a few leads, in order: `[level * leads.len() + i]`.
+            pub(crate) fn answers_at(
+                &self,
+                config: &Config,
+                seasons: &Seasons,
+                levels: &[f32],
+                leads: &[u64],
+                scratch: &mut Scratch,
+            ) -> [Vec<f32>; MEMBERS] {
+                [$({
+                    let config = &config.members.$field;
+                    let ask = Ask { config, seasons, first: 1, horizon: 0, levels, peak_steps: 0, leaders: &[] };
+                    let mut values = vec![0.0; levels.len() * leads.len()];
+                    self.$field.forecast_at(&ask, leads, scratch, &mut values);
+                    values
+                }),*]
+            }
+
             /// Each member's answer, in order.
             pub(crate) fn answers(
                 &self,

@@ -106,10 +106,9 @@ impl SeriesModel for Series {
         self.jury.hear(&court, self.next, value);
         self.next += 1;
         if court.begins(self.next, self.phase, to_come) && self.members.is_ready() {
-            let horizon = seasons.day as usize;
-            let question = Question { first: 1, horizon, levels: &JUDGED, peak_steps: 0 };
-            let answers = self.members.answers(config, seasons, question, &mut Scratch::default());
-            self.jury.begin(&court, self.next, &answers, horizon);
+            let leads: Vec<u64> = court.leads().collect();
+            let answers = self.members.answers_at(config, seasons, &JUDGED, &leads, &mut Scratch::default());
+            self.jury.begin(self.next, &answers);
         }
     }
 

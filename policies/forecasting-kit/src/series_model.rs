@@ -75,6 +75,20 @@ pub trait SeriesModel: Sized + Serialize + DeserializeOwned {
     /// Writes quantiles of the load to come, `values[level * horizon + step]`, and of its maximum, `peaks[level]` (empty: not asked for). The
     /// caller mends what is not finite, negative, or falls from one level to the next.
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]);
+    /// Writes quantiles of the load at a few leads alone, ascending: `values[level * leads.len() + i]`. Of `ask` only configuration, seasons
+    /// and levels count. A model to which each step is work of its own had better do just these; here all up to the last are made.
+    fn forecast_at(&self, ask: &Ask<'_, Self>, leads: &[u64], scratch: &mut Scratch, values: &mut [f32]) {
+        let Ask { config, seasons, levels, .. } = *ask;
+        let horizon = leads.last().map_or(0, |last| *last as usize);
+        let whole = Ask { config, seasons, first: 1, horizon, levels, peak_steps: 0, leaders: &[] };
+        let mut paths = vec![0.0; levels.len() * horizon];
+        self.forecast(&whole, scratch, &mut paths, &mut []);
+        for (values, path) in values.chunks_exact_mut(leads.len().max(1)).zip(paths.chunks_exact(horizon.max(1))) {
+            for (value, lead) in values.iter_mut().zip(leads) {
+                *value = path.get((*lead as usize).saturating_sub(1)).copied().unwrap_or(0.0);
+            }
+        }
+    }
     /// Whether it is one that pushing could have made, standing at step `next`: what a restored one must prove.
     fn is_sound(&self, config: &Self::Config, seasons: &Seasons, next: u64) -> bool;
 }

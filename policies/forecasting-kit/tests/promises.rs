@@ -341,7 +341,9 @@ for_each_policy! {
         batch.step_ms = 300_000;
         policy.observe(&batch).unwrap();
         let bytes = policy.save().unwrap().len();
-        assert!(bytes <= 64 << 10, "{bytes}");
+        // A mixture holds its three members, each with a history of its own.
+        let most = if M::NAME == "best" { 112 << 10 } else { 64 << 10 };
+        assert!(bytes <= most, "{bytes}");
     }
 }
 

@@ -91,6 +91,21 @@ impl SeriesModel for Series {
         }
     }
 
+    fn forecast_at(&self, ask: &Ask<'_, Self>, leads: &[u64], _: &mut Scratch, values: &mut [f32]) {
+        let Some(ensemble) = Ensemble::embedded() else { return };
+        let window = Window::of(&self.history, self.seen as usize, ask.seasons.day);
+        let features = Features::of(&window);
+        let mut forecasting = ensemble.begin(&features);
+        let levels: Vec<Level> = ask.levels.iter().map(|level| Level::of(*level)).collect();
+        let wider = widening(self.seen as f32 / ask.seasons.day as f32);
+        for (i, lead) in leads.iter().enumerate() {
+            let answer = widened(forecasting.step(&features.ahead(&window, *lead as i64), false), wider);
+            for (values, level) in values.chunks_exact_mut(leads.len()).zip(&levels) {
+                values[i] = load(&features.scale, level.pick(&answer));
+            }
+        }
+    }
+
     fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
         self.history.fits(history_steps(seasons.day), next) && self.seen as usize <= history_steps(seasons.day)
     }

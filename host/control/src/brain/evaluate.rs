@@ -11,8 +11,9 @@ use isobar_model::{
 use isobar_ports::{Forecaster, PolicyFailure, Usage};
 use std::collections::{HashMap, HashSet};
 
-/// Rows of one batch of stored history. The contract allows 256; 100 keep a guest's memory flat, as measured.
-pub(super) const OBSERVED_ROWS: usize = 100;
+/// Rows of one batch of stored history. The contract allows 256; few rows keep a guest's memory flat, and so many may each
+/// be fitted a model in one call.
+pub(super) const OBSERVED_ROWS: usize = 32;
 /// Shards a forecaster is asked about before it is known what one costs: the heaviest policies take some 20 M of fuel a shard.
 const FIRST_ASKED: usize = 200;
 /// Up to so many steps are shown in one batch, as every tick's are.
