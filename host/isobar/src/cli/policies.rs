@@ -9,7 +9,7 @@ use clap::Subcommand;
 use isobar_api::{PolicyInfo, Standing};
 use isobar_model::Digest;
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an upload waits for its check: a Python component is compiled in ten seconds, on a busy machine in more.
@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub enum PolicyCommand {
     /// Upload a WebAssembly component, and wait until it is checked
     #[command(
-        after_help = "Examples:\n  isobar policy upload holt-winters.wasm\n  isobar policy upload --no-wait holt-winters.wasm"
+        after_help = "Examples:\n  isobar policy upload mine.wasm\n  isobar policy upload --no-wait mine.wasm\n  isobar policy upload best"
     )]
     Upload {
-        /// The component
+        /// The component, or the name of a policy that comes with Isobar
         file: PathBuf,
         /// Don't wait for the check
         #[arg(long)]
@@ -81,13 +81,9 @@ impl PolicyCommand {
     }
 }
 
-async fn upload(client: &Client, output: &Output, file: &PathBuf, no_wait: bool) -> anyhow::Result<()> {
-    let size = std::fs::metadata(file).with_context(|| format!("{} can't be read", file.display()))?.len();
-    if size > MAX_ARTIFACT_BYTES as u64 {
-        bail!("{} has {size} bytes; a policy may have {MAX_ARTIFACT_BYTES} at most", file.display());
-    }
-    let component = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-    output.progress(&format!("uploading {} ...", bytes(size)));
+async fn upload(client: &Client, output: &Output, file: &Path, no_wait: bool) -> anyhow::Result<()> {
+    let component = component(file)?;
+    output.progress(&format!("uploading {} ...", bytes(component.len() as u64)));
     let mut policy = client.upload_policy(component.into()).await?;
     if !no_wait {
         output.progress(&format!("{} is being compiled and checked ...", policy.digest.short()));
@@ -107,6 +103,23 @@ async fn upload(client: &Client, output: &Output, file: &PathBuf, no_wait: bool)
         Standing::Rejected => bail!("the policy was rejected: {reason}"),
         Standing::Quarantined => bail!("the policy is quarantined: {reason}"),
     }
+}
+
+/// The bytes of a file, or of a policy that comes with this binary; a file of that name comes first.
+fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let embedded = isobar_bundle::first_party().iter().find(|policy| Path::new(policy.name) == file);
+    if let (Some(policy), false) = (embedded, file.exists()) {
+        return Ok(policy.component.to_vec());
+    }
+    let unreadable = || {
+        let names: Vec<_> = isobar_bundle::first_party().iter().map(|policy| policy.name).collect();
+        format!("{} can't be read, nor is it a policy that comes with Isobar ({})", file.display(), names.join(", "))
+    };
+    let size = std::fs::metadata(file).with_context(unreadable)?.len();
+    if size > MAX_ARTIFACT_BYTES as u64 {
+        bail!("{} has {size} bytes; a policy may have {MAX_ARTIFACT_BYTES} at most", file.display());
+    }
+    std::fs::read(file).with_context(unreadable)
 }
 
 fn show(output: &Output, p: &PolicyInfo) -> anyhow::Result<()> {
@@ -177,6 +190,13 @@ mod tests {
             imports: vec![],
             href: String::new(),
         }
+    }
+
+    #[test]
+    fn a_policy_that_comes_with_the_binary_goes_by_its_name() {
+        assert!(component(Path::new("best")).unwrap().starts_with(b"\0asm"));
+        let refusal = format!("{:#}", component(Path::new("no-such.wasm")).unwrap_err());
+        assert!(refusal.contains("no-such.wasm") && refusal.contains("seasonal-naive"), "{refusal}");
     }
 
     #[test]
