@@ -7,7 +7,7 @@ use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::{
     Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
-    InstantMs, Keyspace, KeyspaceId, LoadBatch, Migration, Mode, Move, Node, NodeForecast, NodeId, NodeMetric,
+    InstantMs, Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, Node, NodeForecast, NodeId, NodeMetric,
     NodeState, OperationId, Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
@@ -179,13 +179,30 @@ pub struct ForecastReport {
     pub answerers: Vec<ForecastAnswerer>,
 }
 
-/// Load of the past and the forecast median of the future, in load units per second.
+/// What of the heat map is asked for; all of it is within the API's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeatMapAsk {
+    /// What is counted: load, or operations or bytes of shards.
+    pub metric: Metric,
+    /// Steps back.
+    pub past: u32,
+    /// Steps ahead; 0 for all but load.
+    pub future: u32,
+    /// Columns are no shorter than this; 0: a step is long enough.
+    pub shortest_column_ms: u64,
+    /// Most columns.
+    pub columns: u32,
+    /// Most rows, the hottest.
+    pub rows: u32,
+}
+
+/// What was measured and the forecast median of the future, in the metric's units per second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeatMap {
-    /// Start of the first step.
+    /// Start of the first column.
     pub start: InstantMs,
-    /// Length of a step.
-    pub step_ms: u32,
+    /// Length of a column.
+    pub column_ms: u64,
     /// Columns measured.
     pub past: u32,
     /// Columns forecast, after those.
@@ -194,6 +211,8 @@ pub struct HeatMap {
     pub shards: Vec<ShardId>,
     /// `values[row * (past + future) + column]`; NaN: missing.
     pub values: Vec<f32>,
+    /// Shards left out.
+    pub omitted: u64,
 }
 
 /// A shard in the order of its predicted load.
@@ -345,8 +364,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Forecasts the load of these shards (none given: all) over `horizon` steps.
     async fn forecast(&self, shards: Vec<ShardId>, horizon: u32) -> Result<ForecastReport, BackendError>;
-    /// The heat map over so many steps of the past and of the future.
-    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap, BackendError>;
+    /// The heat map.
+    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError>;
     /// Shards by predicted load, the highest first.
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError>;
     /// What drives what, as the last search found it. `Unavailable` before the first has ended.

@@ -1,6 +1,7 @@
 //! Reading the archive: which level answers, and one bounded page after another.
 
 use super::Archive;
+use crate::heat_map::{HeatMap, HeatMapSpec, Timeline};
 use crate::pyramid::Pyramid;
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Window};
 use isobar_model::{InstantMs, Metric, NodeId, NodeMetric, ShardId};
@@ -49,6 +50,18 @@ impl Archive {
         }
     }
 
+    /// The heat map of a metric, of what is measured: its means in closed steps. The coarsest level whose steps fit into the shortest column
+    /// answers, or the finest there is.
+    pub fn heat_map(&self, metric: Metric, spec: HeatMapSpec) -> Result<HeatMap, BadQuery> {
+        match metric {
+            Metric::Load => Ok(heat_map(&self.load, self.load.keys(), |shard| shard, spec)),
+            Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes => {
+                Ok(heat_map(&self.operations, self.load.keys(), |shard| (shard, metric), spec))
+            }
+            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes => Err(BadQuery::Metric(metric)),
+        }
+    }
+
     /// Steps of all that is known of a node: a row a metric.
     pub fn node_history(&self, node: NodeId, window: Window) -> Result<HistoryPage<NodeMetric>, BadQuery> {
         let (level, steps) = choose(&self.nodes, window)?;
@@ -81,6 +94,26 @@ fn page<K: Copy + Ord>(
         |shard: ShardId| HistoryRow { key: shard, steps: pyramid.read(key(shard), level, steps.clone()).collect() };
     let rows = shards.into_iter().map(row).collect();
     Ok(HistoryPage { start: start(&steps, step_ms), step_ms, steps: count(&steps), rows, next })
+}
+
+fn heat_map<K: Copy + Ord>(
+    pyramid: &Pyramid<K>,
+    shards: impl Iterator<Item = ShardId>,
+    key: impl Fn(ShardId) -> K,
+    spec: HeatMapSpec,
+) -> HeatMap {
+    let levels = &pyramid.spec().levels;
+    let fits = |&level: &usize| u64::from(levels[level].step_ms) <= spec.shortest_column_ms;
+    let level = (0..levels.len()).rev().find(fits).unwrap_or(0);
+    let step_ms = levels[level].step_ms;
+    let end = pyramid.now().0 / u64::from(step_ms);
+    let kept = usize::try_from(end.saturating_sub(pyramid.kept(level).start)).unwrap_or(usize::MAX);
+    let shards: Vec<ShardId> = shards.collect();
+    HeatMap::of(Timeline { step_ms, phase_ms: 0, end, kept }, &shards, spec, |shard, first, past, _| {
+        let until = first + past.len() as u64;
+        let steps = pyramid.read(key(shard), level, first..until);
+        past.iter_mut().zip(steps).for_each(|(out, step)| *out = step.mean);
+    })
 }
 
 /// The level that answers, and its steps.

@@ -161,3 +161,21 @@ fn an_import_is_read_back_and_stored_at_once() {
     assert!(matches!(archive.import(&LoadBatch { steps: 13, ..batch.clone() }), Err(BadImport::Shape { .. })));
     assert!(matches!(archive.import(&LoadBatch { step_ms: u32::MAX, ..batch }), Err(BadImport::StepMs { .. })));
 }
+
+#[test]
+fn a_heat_map_shows_any_metric_of_what_was_measured() {
+    use crate::HeatMapSpec;
+    // A little over two hours; the third of three shards grows.
+    let archive = archive(2 * 360 + 10, 3, |shard, tick| if shard == 2 { tick as f32 } else { 10.0 });
+    let spec = HeatMapSpec { past_steps: 24, future_steps: 0, max_rows: 2, max_columns: 100, shortest_column_ms: 0 };
+    let reads = archive.heat_map(Metric::ReadOps, spec).unwrap();
+    assert_eq!((reads.start, reads.column_ms, reads.columns), (InstantMs(BEGIN), 300_000, 24));
+    assert_eq!((&reads.shards[..], reads.omitted), (&[ShardId(0), ShardId(2)][..], 1));
+    assert!((reads.values[0] - 8.0).abs() < 0.1, "{}", reads.values[0]);
+    let hours = archive.heat_map(Metric::WriteBytes, HeatMapSpec { shortest_column_ms: HOUR, ..spec }).unwrap();
+    assert_eq!((hours.start, hours.column_ms), (InstantMs(BEGIN - 22 * HOUR), HOUR));
+    // The mean of the second hour of what grows by ten bytes a tick.
+    let last = *hours.values.last().unwrap();
+    assert!((last - 5_405.0).abs() < 60.0, "{last}");
+    assert!(matches!(archive.heat_map(Metric::MemoryBytes, spec), Err(BadQuery::Metric(Metric::MemoryBytes))));
+}

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_api::backend::{
-    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
-    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
+    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
+    HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_api::{EventLog, UsageInfo};
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
@@ -412,13 +412,17 @@ impl Backend for FakeBackend {
         })
     }
 
-    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap, BackendError> {
-        let columns = (past + future) as usize;
-        let mut values: Vec<f32> = (0..2 * columns).map(|i| i as f32).collect();
+    /// Of shards 1 and 2, the values 0, 1, 2 and so on; the first is missing.
+    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError> {
+        let HeatMapAsk { past, future, columns, rows, .. } = ask;
+        assert!(past + future <= columns, "it has no columns of several steps");
+        let shards: Vec<ShardId> = [ShardId(1), ShardId(2)].into_iter().take(rows as usize).collect();
+        let mut values: Vec<f32> = (0..shards.len() * (past + future) as usize).map(|i| i as f32).collect();
         if let Some(first) = values.first_mut() {
             *first = f32::NAN;
         }
-        Ok(HeatMap { start: NOW, step_ms: 300_000, past, future, shards: vec![ShardId(1), ShardId(2)], values })
+        let omitted = 2 - shards.len() as u64;
+        Ok(HeatMap { start: NOW, column_ms: 300_000, past, future, shards, values, omitted })
     }
 
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError> {

@@ -179,8 +179,13 @@ async fn forecasts_heat_map_and_ranking_are_shown() {
     assert_eq!(forecast["shards"][1]["peaks"], json!([102.0, 103.0]));
     assert_eq!((&forecast["policy"], &forecast["fallback"]), (&json!("builtin"), &json!("the policy trapped")));
     let heat = server.read("/v1/heatmap?past=2&future=1").await;
-    assert_eq!(heat["rows"][0]["load"], json!([null, 1.0, 2.0]));
-    assert_eq!((&heat["rows"][1]["load"], &heat["rows"][1]["keyspace"]), (&json!([3.0, 4.0, 5.0]), &json!("t")));
+    assert_eq!((&heat["metric"], &heat["column_ms"], &heat["omitted"]), (&json!("load"), &json!(300_000), &json!(0)));
+    assert_eq!(heat["rows"][0]["values"], json!([null, 1.0, 2.0]));
+    assert_eq!((&heat["rows"][1]["values"], &heat["rows"][1]["keyspace"]), (&json!([3.0, 4.0, 5.0]), &json!("t")));
+    let hottest = server.read("/v1/heatmap?metric=read-bytes&past=2&rows=1&columns=2&resolution=5m").await;
+    assert_eq!((&hottest["metric"], &hottest["future"]), (&json!("read-bytes"), &json!(0)));
+    assert_eq!((hottest["rows"].as_array().unwrap().len(), &hottest["omitted"]), (1, &json!(1)));
+    assert_eq!(hottest["rows"][0]["start"], server.read("/v1/shards/1").await["start"]);
     let ranking = server.read("/v1/ranking?limit=1").await;
     assert_eq!((&ranking[0]["rank"], &ranking[0]["shard"]), (&json!(1), &json!(2)));
     assert_eq!((&ranking[0]["recommended"]["from"], &ranking[0]["recommended"]["to"]), (&json!(1), &json!(2)));

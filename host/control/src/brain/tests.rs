@@ -98,8 +98,14 @@ fn the_native_policies_serve_a_brain_without_bindings() {
     assert_eq!((answer.shards.len(), answer.shards[0].paths.len(), answer.shards[0].paths[0].len()), (1, 3, 4));
     assert_eq!(answer.start, InstantMs(START + STEP_MS));
     assert_eq!(brain.ranking(2).len(), 2);
-    let heat = brain.heat_map(HeatMapSpec { past_steps: 1, future_steps: 4, max_rows: 10, max_columns: 10 });
-    assert_eq!((heat.columns, heat.values[0]), (5, Some(40.0)));
+    let heat = brain.heat_map(HeatMapSpec {
+        past_steps: 1,
+        future_steps: 4,
+        max_rows: 10,
+        max_columns: 10,
+        shortest_column_ms: 0,
+    });
+    assert_eq!((heat.columns, heat.values[0]), (5, 40.0));
 }
 
 /// Promise 7: the scripted placer moves whatever is overloaded; nothing here is.

@@ -87,7 +87,7 @@ enum When {
     AgoMs(u64),
 }
 
-fn metric(name: &str) -> Result<Metric, String> {
+pub(super) fn metric(name: &str) -> Result<Metric, String> {
     let parsed: Result<Metric, NameError> = Metric::deserialize(name.into_deserializer());
     parsed.map_err(|_| "give load, read-ops, write-ops, read-bytes or write-bytes".to_owned())
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use isobar_analyzer::{Archive, HeatMapSpec};
 use isobar_api::EventLog;
 use isobar_api::backend::{
-    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap, Imported,
-    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
+    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
+    HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
@@ -31,9 +31,6 @@ use std::time::{Duration, Instant};
 
 /// A new keyspace's groups elect their leaders within this time.
 const LEADERS_DEADLINE: Duration = Duration::from_secs(25);
-/// Rows and columns of a heat map: what a screen shows, with room to zoom.
-const MAX_HEAT_ROWS: usize = 2_000;
-const MAX_HEAT_COLUMNS: usize = 4_096;
 /// Shards ranked.
 const MAX_RANKED: usize = 1_000;
 
@@ -323,22 +320,37 @@ impl Backend for NodeBackend {
         })
     }
 
-    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap, BackendError> {
+    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError> {
         let spec = HeatMapSpec {
-            past_steps: past as usize,
-            future_steps: future as usize,
-            max_rows: MAX_HEAT_ROWS,
-            max_columns: MAX_HEAT_COLUMNS,
+            past_steps: ask.past as usize,
+            future_steps: ask.future as usize,
+            max_rows: ask.rows as usize,
+            max_columns: ask.columns as usize,
+            shortest_column_ms: ask.shortest_column_ms,
         };
-        let map = self.controller()?.brain.call(move |brain| brain.heat_map(spec)).await?;
+        let controller = self.controller()?;
+        let map = match ask.metric {
+            // The brain's own: only there the past and the forecast have the same steps.
+            Metric::Load => controller.brain.call(move |brain| brain.heat_map(spec)).await?,
+            metric @ (Metric::ReadOps
+            | Metric::WriteOps
+            | Metric::ReadBytes
+            | Metric::WriteBytes
+            | Metric::StorageIops
+            | Metric::CpuMillicores
+            | Metric::MemoryBytes) => controller
+                .with_archive(|archive| archive.heat_map(metric, spec))
+                .map_err(|error| BackendError::Invalid(error.to_string()))?,
+        };
         let past = u32::try_from(map.past_columns).unwrap_or(u32::MAX);
         Ok(HeatMap {
             start: map.start,
-            step_ms: u32::try_from(map.column_ms).unwrap_or(u32::MAX),
+            column_ms: map.column_ms,
             past,
             future: u32::try_from(map.columns).unwrap_or(u32::MAX).saturating_sub(past),
             shards: map.shards,
-            values: map.values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+            values: map.values,
+            omitted: map.omitted as u64,
         })
     }
 

@@ -121,6 +121,7 @@ async fn every_command_does_its_work() {
         "forecast --shard 1,2 --horizon 3",
         "ranking --limit 5",
         "heatmap --past 4 --future 2 --color always",
+        "heatmap --metric read-bytes --resolution 1h --columns 40 --rows 1 --order key",
         "decisions --limit 3",
         "decisions --tick 7",
         "events --after 0 --count 2",
@@ -137,6 +138,22 @@ async fn every_command_does_its_work() {
     assert_eq!(client.keyspace("v").await.unwrap().shards, 3);
     assert_eq!(client.keyspace("t").await.unwrap().mode, Mode::Approve);
     assert!(!client.status().await.unwrap().halted);
+}
+
+#[tokio::test]
+async fn the_heat_map_is_drawn_into_files() {
+    let node = Node::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, begins) in [("map.svg", &b"<svg "[..]), ("map.png", b"\x89PNG\r\n")] {
+        let path = folder.path().join(name);
+        node.run(&format!("heatmap --past 4 --future 2 --out {}", path.display())).await.unwrap();
+        let written = std::fs::read(&path).unwrap();
+        assert!(written.starts_with(begins), "{name}: {} bytes", written.len());
+    }
+    assert!(node.fails("heatmap --out map.jpg").await.contains(".svg or .png"));
+    assert!(node.fails("heatmap --out /nowhere/map.png").await.contains("/nowhere/map.png"));
+    assert!(node.fails("heatmap --metric read-ops --future 3").await.contains("nothing but load is forecast"));
+    assert!(node.fails("heatmap --columns 1").await.contains("1 is not in 2..=4096"));
 }
 
 #[tokio::test]
