@@ -24,6 +24,8 @@ pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use insights::{DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, Search, find_insights};
 pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, standard_error};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
-pub use ranking::{RankInput, RankedShard, Recommendation, rank};
+pub use ranking::{
+    PeakBand, PrecisionSpec, RankInput, RankPrecision, RankScorer, RankedShard, Recommendation, rank, top_precision,
+};
 pub use resample::resample;
-pub use scoring::{HorizonScore, Score, Scorer, ScorerSpec};
+pub use scoring::{HorizonScore, PeakScore, Score, Scorer, ScorerSpec};

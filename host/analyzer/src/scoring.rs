@@ -1,11 +1,17 @@
-//! How good forecasts turned out to be: each is kept until the load it spoke of has occurred, then compared.
+//! How good forecasts turned out to be: each is kept until the load it spoke of has occurred, then compared; over all shards and for each.
 //!
-//! WAPE: sum of absolute errors of the median over the sum of loads (Kolassa and Schütz 2007). Pinball loss (Koenker and Bassett 1978) and
-//! coverage judge the quantiles. All sums fade with a half-life, so that a policy is judged by its recent days.
+//! WAPE: sum of absolute errors of the median over the sum of loads (Kolassa and Schütz 2007); the bias is the same with the errors' signs. Pinball
+//! loss (Koenker and Bassett 1978) and coverage judge the quantiles, missed peaks the highest quantile of the maximum. All sums fade with a half-life,
+//! so that a policy is judged by its recent days.
+
+mod peaks;
+
+pub use peaks::PeakScore;
 
 use isobar_model::ShardId;
+use peaks::PeakScorer;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What is scored.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +33,8 @@ pub struct HorizonScore {
     pub wape: Option<f64>,
     /// Mean pinball loss over quantiles, as a share of the mean load.
     pub pinball: Option<f64>,
+    /// How far the median is above the load on average, as a share of the mean load: above 0 too much was forecast.
+    pub bias: Option<f64>,
     /// Share of loads at or below each quantile's forecast; the quantile itself is perfect.
     pub coverage: Vec<f64>,
     /// Steps scored so far.
@@ -38,6 +46,8 @@ pub struct HorizonScore {
 pub struct Score {
     /// By horizon.
     pub horizons: Vec<HorizonScore>,
+    /// Peaks missed, where any are forecast.
+    pub peaks: Option<PeakScore>,
 }
 
 impl Score {
@@ -65,15 +75,15 @@ struct Pending {
     values: Vec<f32>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Sums {
-    error: f64,
-    load: f64,
-    pinball: f64,
-    weight: f64,
-    covered: Vec<f64>,
-    steps: u64,
-}
+/// Places of the figures of one horizon: sums that fade, those of the quantiles covered from [`COVERED`] on.
+const ERROR: usize = 0;
+const LOAD: usize = 1;
+const PINBALL: usize = 2;
+const OVER: usize = 3;
+const WEIGHT: usize = 4;
+/// The steps judged, which do not fade.
+const STEPS: usize = 5;
+const COVERED: usize = 6;
 
 /// Keeps forecasts until they can be judged.
 #[derive(Clone, Debug)]
@@ -81,7 +91,11 @@ pub struct Scorer {
     spec: ScorerSpec,
     /// At most one entry a horizon and step, up to the longest horizon: bounded by the square of the horizons.
     pending: VecDeque<Pending>,
-    sums: Vec<Sums>,
+    /// `sums[horizon * width + figure]`, the width being [`COVERED`] and the quantiles.
+    sums: Vec<f64>,
+    /// The same of each shard: with four horizons and six quantiles 192 bytes, and some 60 to find them.
+    shards: BTreeMap<ShardId, Box<[f32]>>,
+    peaks: PeakScorer,
 }
 
 impl Scorer {
@@ -91,9 +105,8 @@ impl Scorer {
         spec.horizons.retain(|&horizon| horizon > 0);
         spec.horizons.sort_unstable();
         spec.horizons.dedup();
-        let covered = vec![0.0; spec.quantiles.len()];
-        let sums = vec![Sums { covered, ..Sums::default() }; spec.horizons.len()];
-        Self { spec, pending: VecDeque::new(), sums }
+        let sums = vec![0.0; spec.horizons.len() * (COVERED + spec.quantiles.len())];
+        Self { spec, pending: VecDeque::new(), sums, shards: BTreeMap::new(), peaks: PeakScorer::default() }
     }
 
     /// Keeps a forecast made when `next_step` was the first step not closed. `values[(row * quantiles + q) * steps + step]`; horizons
@@ -115,6 +128,12 @@ impl Scorer {
         }
     }
 
+    /// Keeps a forecast of the maximum over the first `peak_steps`, made when `next_step` was the first step not closed.
+    /// `peaks[row * quantiles + q]`; what is out of shape is not kept. A second forecast at the same step replaces the first.
+    pub fn expect_peaks(&mut self, next_step: u64, shards: &[ShardId], peak_steps: u32, peaks: &[f32]) {
+        self.peaks.expect(&self.spec, next_step, shards, peak_steps, peaks);
+    }
+
     /// Judges all forecasts of `step`, now that it is closed; forecasts of earlier steps that were never closed are dropped.
     pub fn occurred(&mut self, step: u64, load: impl Fn(ShardId) -> f32) {
         let due: Vec<Pending> = self.pending.iter().filter(|p| p.target == step).cloned().collect();
@@ -122,48 +141,94 @@ impl Scorer {
         for pending in due {
             self.judge(&pending, &load);
         }
+        self.peaks.occurred(&self.spec, step, &load);
     }
 
-    /// The score so far.
+    /// The score over all shards so far.
     #[must_use]
     pub fn score(&self) -> Score {
+        let width = self.width();
+        self.read(|horizon, figure| self.sums[horizon * width + figure], self.peaks.score(&self.spec, None))
+    }
+
+    /// The score of one shard so far; none where nothing of it was judged.
+    #[must_use]
+    pub fn score_of(&self, shard: ShardId) -> Option<Score> {
+        let (sums, width) = (self.shards.get(&shard)?, self.width());
+        let peaks = self.peaks.score(&self.spec, Some(shard));
+        Some(self.read(|horizon, figure| f64::from(sums[horizon * width + figure]), peaks))
+    }
+
+    /// The quantiles that coverage is told of, ascending.
+    #[must_use]
+    pub fn quantiles(&self) -> &[f32] {
+        &self.spec.quantiles
+    }
+
+    /// Drops the figures of shards that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(ShardId) -> bool) {
+        self.shards.retain(|shard, _| keep(*shard));
+        self.peaks.retain(keep);
+    }
+
+    fn width(&self) -> usize {
+        COVERED + self.spec.quantiles.len()
+    }
+
+    fn read(&self, sum: impl Fn(usize, usize) -> f64, peaks: Option<PeakScore>) -> Score {
         let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
-        let horizons = self.spec.horizons.iter().zip(&self.sums).map(|(&horizon, sums)| HorizonScore {
-            horizon,
-            wape: share(sums.error, sums.load),
-            pinball: share(sums.pinball, sums.load),
-            coverage: sums.covered.iter().map(|&covered| share(covered, sums.weight).unwrap_or(0.0)).collect(),
-            steps: sums.steps,
+        let horizons = self.spec.horizons.iter().enumerate().map(|(at, &horizon)| {
+            let load = sum(at, LOAD);
+            HorizonScore {
+                horizon,
+                wape: share(sum(at, ERROR), load),
+                pinball: share(sum(at, PINBALL), load),
+                bias: share(sum(at, OVER), load),
+                coverage: (COVERED..self.width())
+                    .map(|figure| share(sum(at, figure), sum(at, WEIGHT)).unwrap_or(0.0))
+                    .collect(),
+                steps: sum(at, STEPS) as u64,
+            }
         });
-        Score { horizons: horizons.collect() }
+        Score { horizons: horizons.collect(), peaks }
     }
 
     fn judge(&mut self, pending: &Pending, load: &impl Fn(ShardId) -> f32) {
-        let quantiles = &self.spec.quantiles;
-        let sums = &mut self.sums[pending.horizon];
+        let (quantiles, width) = (&self.spec.quantiles, self.width());
         let fade = 0.5f64.powf(1.0 / f64::from(self.spec.half_life_steps.max(1.0)));
-        for sum in
-            [&mut sums.error, &mut sums.load, &mut sums.pinball, &mut sums.weight].into_iter().chain(&mut sums.covered)
-        {
-            *sum *= fade;
+        let range = pending.horizon * width..(pending.horizon + 1) * width;
+        let overall = &mut self.sums[range.clone()];
+        for (figure, sum) in overall.iter_mut().enumerate() {
+            *sum = if figure == STEPS { *sum + 1.0 } else { *sum * fade };
         }
-        sums.steps += 1;
         let off = |q: &f32| (q - 0.5).abs();
         let median = quantiles.iter().enumerate().min_by(|(_, a), (_, b)| off(a).total_cmp(&off(b))).map(|(i, _)| i);
+        let Some(median) = median else { return };
+        let mut figures = vec![0.0f64; width];
         for (row, &shard) in pending.shards.iter().enumerate() {
             let actual = f64::from(load(shard));
             let expected = &pending.values[row * quantiles.len()..(row + 1) * quantiles.len()];
             if !actual.is_finite() || expected.iter().any(|v| !v.is_finite()) {
                 continue;
             }
-            let Some(median) = median else { continue };
-            sums.load += actual;
-            sums.weight += 1.0;
-            sums.error += (actual - f64::from(expected[median])).abs();
-            for ((&q, &value), covered) in quantiles.iter().zip(expected).zip(&mut sums.covered) {
+            let over = f64::from(expected[median]) - actual;
+            figures[..COVERED].copy_from_slice(&[over.abs(), actual, 0.0, over, 1.0, 1.0]);
+            for (place, (&q, &value)) in quantiles.iter().zip(expected).enumerate() {
                 let (q, miss) = (f64::from(q), actual - f64::from(value));
-                sums.pinball += f64::max(q * miss, (q - 1.0) * miss) / quantiles.len() as f64;
-                *covered += f64::from(u8::from(miss <= 0.0));
+                figures[PINBALL] += f64::max(q * miss, (q - 1.0) * miss) / quantiles.len() as f64;
+                figures[COVERED + place] = f64::from(u8::from(miss <= 0.0));
+            }
+            let horizons = self.spec.horizons.len();
+            let own = self.shards.entry(shard).or_insert_with(|| vec![0.0; horizons * width].into_boxed_slice());
+            let own = &mut own[range.clone()];
+            for (figure, ((sum, own), new)) in overall.iter_mut().zip(own).zip(&figures).enumerate() {
+                if figure == STEPS {
+                    // Counted once over all shards, above.
+                    *own += 1.0;
+                } else {
+                    *sum += new;
+                    *own = *own * fade as f32 + *new as f32;
+                }
             }
         }
     }
@@ -199,6 +264,7 @@ mod tests {
         let score = &scorer.score().horizons[0];
         assert_eq!(score.wape, Some((1.0 + 2.0) / 8.0));
         assert_eq!(score.coverage, [0.0, 0.5, 1.0]);
+        assert_eq!(score.bias, Some((-1.0 + 2.0) / 8.0));
         let expected = (0.1 * 2.0 + 0.5 * 1.0 + 0.1 * 1.0 + 0.1 * 6.0 + 0.5 * 2.0 + 0.1 * 3.0) / 3.0 / 8.0;
         assert!((score.pinball.unwrap() - expected).abs() < 1e-6);
     }
@@ -228,6 +294,58 @@ mod tests {
         assert!(after[299] < 0.005 && after.is_sorted_by(|a, b| a >= b));
     }
 
+    #[test]
+    fn each_shard_has_a_score_of_its_own_until_it_is_dropped() {
+        let mut scorer = scorer(&[1]);
+        let b = ShardId(2);
+        scorer.expect(10, &[A, b], 1, &[1.0, 1.0, 1.0, 0.0, 9.0, 9.0]);
+        scorer.occurred(10, |shard| if shard == A { 1.0 } else { 6.0 });
+        let of = |scorer: &Scorer, shard| scorer.score_of(shard).map(|score| score.horizons[0].clone());
+        let second = of(&scorer, b).unwrap();
+        assert_eq!((of(&scorer, A).unwrap().wape, second.wape, second.bias), (Some(0.0), Some(0.5), Some(0.5)));
+        assert_eq!((second.coverage, second.steps), (vec![0.0, 1.0, 1.0], 1));
+        scorer.retain(|shard| shard == A);
+        assert!(of(&scorer, b).is_none() && of(&scorer, A).is_some() && of(&scorer, ShardId(9)).is_none());
+    }
+
+    #[test]
+    fn a_peak_is_missed_where_any_step_of_its_window_is_above_the_highest_quantile() {
+        let mut scorer = scorer(&[1]);
+        let b = ShardId(2);
+        assert_eq!(scorer.score().peaks, None);
+        // Of A at most 5 is feared, of B 9.
+        scorer.expect_peaks(10, &[A, b], 3, &[1.0, 2.0, 5.0, 1.0, 2.0, 9.0]);
+        for (step, load) in [(10, 4.0), (11, 6.0), (12, 1.0)] {
+            assert_eq!(scorer.score().peaks.and_then(|peaks| peaks.misses), None);
+            scorer.occurred(step, |_| load);
+        }
+        let peaks = |shard| scorer.score_of(shard).and_then(|score| score.peaks);
+        let all = scorer.score().peaks.unwrap();
+        assert_eq!((all.steps, all.quantile, all.misses, all.windows), (3, 0.9, Some(0.5), 2));
+        // Nothing but peaks was forecast of them.
+        assert_eq!((peaks(A), peaks(b)), (None, None));
+    }
+
+    #[test]
+    fn windows_with_gaps_are_not_judged() {
+        let mut scorer = scorer(&[1]);
+        for from in [10, 13] {
+            scorer.expect(from, &[A], 1, &[1.0; 3]);
+            scorer.expect_peaks(from, &[A], 2, &[1.0, 2.0, 3.0]);
+        }
+        // A missing load; then a step never closed.
+        scorer.occurred(10, |_| f32::NAN);
+        scorer.occurred(11, |_| 9.0);
+        scorer.occurred(14, |_| 9.0);
+        assert_eq!(scorer.score().peaks.map(|peaks| peaks.windows), Some(0));
+        scorer.expect(15, &[A], 1, &[1.0; 3]);
+        scorer.expect_peaks(15, &[A], 2, &[1.0, 2.0, 3.0]);
+        scorer.occurred(15, |_| 3.0);
+        scorer.occurred(16, |_| 4.0);
+        let peaks = scorer.score_of(A).unwrap().peaks.unwrap();
+        assert_eq!((peaks.misses, peaks.windows), (Some(1.0), 1));
+    }
+
     /// Promise 8.
     #[test]
     fn forecasts_never_judged_do_not_pile_up() {
@@ -235,8 +353,13 @@ mod tests {
         for step in 0..10_000 {
             scorer.expect(step, &[A], 12, &[1.0; 36]);
             scorer.expect(step, &[A], 12, &[1.0; 36]);
-            scorer.occurred(step, |_| 1.0);
+            scorer.expect_peaks(step, &[A], 12, &[1.0; 3]);
+            scorer.expect_peaks(step, &[A], 12, &[1.0; 3]);
+            if step % 3 > 0 {
+                scorer.occurred(step, |_| 1.0);
+            }
         }
-        assert!(scorer.pending.len() <= 1 + 6 + 12, "{}", scorer.pending.len());
+        assert!(scorer.pending.len() <= 2 + 6 + 12, "{}", scorer.pending.len());
+        assert!(scorer.peaks.pending() <= 12, "{}", scorer.peaks.pending());
     }
 }

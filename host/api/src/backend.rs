@@ -2,6 +2,8 @@
 
 use crate::events::EventLog;
 use crate::node_usage::UsageInfo;
+use crate::ranking::PeakInterval;
+use crate::scores::ScoresInfo;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
@@ -222,12 +224,22 @@ pub struct RankedShard {
     pub shard: ShardId,
     /// Load units per second of its leader now; NaN: not known.
     pub load: f32,
-    /// The highest forecast load over the horizon, upper quantile.
+    /// The highest load forecast over the lead, upper quantile: what it is ranked by.
     pub predicted_peak: f32,
-    /// When that peak begins.
+    /// Between what the peak is expected to be.
+    pub peak_interval: PeakInterval,
+    /// Start of the step of the peak.
     pub peak_at: InstantMs,
-    /// What the last plan would do about it.
-    pub recommended: Option<Move>,
+    /// Start of the first step, and end of the last, that may be the peak.
+    pub peak_window: [InstantMs; 2],
+    /// Where its replicas are, the leader first.
+    pub replicas: Vec<NodeId>,
+    /// What the last plan would do about it, and where the replicas would be then.
+    pub recommended: Option<(Move, Vec<NodeId>)>,
+    /// 0 can wait, 1 at once.
+    pub urgency: f32,
+    /// When a move must begin to be done before the peak.
+    pub latest_start: InstantMs,
 }
 
 /// A plan that waits for an operator (mode `approve`).
@@ -365,7 +377,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Forecasts the load of these shards (none given: all) over `horizon` steps.
     async fn forecast(&self, shards: Vec<ShardId>, horizon: u32) -> Result<ForecastReport, BackendError>;
     /// The heat map.
-    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError>;
+    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError>;, /// How good forecasts were, over all shards or of one.
+    async fn forecast_scores(&self, shard: Option<ShardId>) -> Result<ScoresInfo, BackendError>;
+    /// The heat map over so many steps of the past and of the future.
+    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap,
     /// Shards by predicted load, the highest first.
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError>;
     /// What drives what, as the last search found it. `Unavailable` before the first has ended.

@@ -30,6 +30,7 @@ mod policies;
 mod problem;
 mod ranking;
 mod routes;
+mod scores;
 mod serve;
 mod shards;
 mod status;
@@ -54,8 +55,11 @@ pub use nodes::NodeInfo;
 pub use plans::{PlanInfo, ReleasePlan};
 pub use policies::{PolicyInfo, Standing};
 pub use problem::{PROBLEM_JSON, Problem};
-pub use ranking::{RankedInfo, RankingQuery};
+pub use ranking::{PeakInterval, RankedInfo, RankingQuery};
 pub use routes::{NodeAddress, RouteQuery, RouteTable};
+pub use scores::{
+    ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, PeakScoreInfo, RankingScoreInfo, ScoresInfo, ScoresQuery,
+};
 pub use serve::check_bind;
 pub use shards::{
     DigestInfo, GroupInfo, MoveShard, ReplicaInfo, ShardDetail, ShardInfo, ShardPage, ShardQuery, TransferLeader,
@@ -186,6 +190,7 @@ impl Api {
             .routes(routes!(bindings::show_for, bindings::bind_for))
             .routes(routes!(bindings::roll_back_for))
             .routes(routes!(forecasts::show))
+            .routes(routes!(scores::show))
             .routes(routes!(heat_map::show))
             .routes(routes!(ranking::show))
             .routes(routes!(insights::show))

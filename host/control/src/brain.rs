@@ -7,9 +7,11 @@ mod config;
 mod evaluate;
 mod forecasts;
 mod insights;
+mod pace;
 mod preparation;
 mod queries;
 mod round;
+mod scores;
 mod shares;
 mod slot;
 
@@ -17,13 +19,14 @@ pub use config::{BrainConfig, MovePace, Recording};
 pub use forecasts::{ForecastAnswer, ShardForecast};
 pub use preparation::{Preparation, Prepared, SwapReport};
 pub use round::{BrainEvent, RoundRules, SavedPolicy, Tick};
+pub use scores::{BandScore, ForecastScores};
 pub use slot::{Bound, SlotStatus};
 
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
 use insights::Seeker;
-use isobar_analyzer::{BadBatch, Guards, History, HistorySpec, Scorer, ScorerSpec, TickLoad};
+use isobar_analyzer::{BadBatch, Guards, History, HistorySpec, RankScorer, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
     CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
     PlacementLimits, Role, ShardId, Verdict,
@@ -66,6 +69,8 @@ pub struct Brain {
     builtin_placer: Box<dyn Placer>,
     score: Scorer,
     builtin_score: Scorer,
+    /// How good the ranking by the forecast in force is.
+    ranks: RankScorer,
     /// Who answers for which shard and horizon, the bound forecaster or the native one; none: always the bound one.
     guards: Option<Guards>,
     outscored: bool,
@@ -110,6 +115,7 @@ impl Brain {
             builtin_placer: host.builtin_placer(),
             score: scorer.clone(),
             builtin_score: scorer,
+            ranks: scores::rank_scorer(config.horizon_steps),
             guards: config.guard.clone().map(Guards::new),
             outscored: false,
             fuel_per_row: 0,
@@ -183,6 +189,9 @@ impl Brain {
         self.shares.forget(shards);
         if let Some(guards) = &mut self.guards {
             guards.retain(|shard| !shards.contains(&shard));
+        }
+        for scorer in [&mut self.score, &mut self.builtin_score] {
+            scorer.retain(|shard| !shards.contains(&shard));
         }
         self.last_moved.retain(|shard, _| !shards.contains(shard));
         for slot in [&mut self.forecaster, &mut self.builtin_forecaster] {
@@ -272,6 +281,7 @@ impl Brain {
         };
         if role == Role::Forecast {
             self.score = new_scorer(&self.config);
+            self.ranks = scores::rank_scorer(self.config.horizon_steps);
             self.guards = self.config.guard.clone().map(Guards::new);
             self.outscored = false;
             self.fuel_per_row = 0;
@@ -391,6 +401,7 @@ impl Brain {
         for step in first..first + u64::from(closed.steps) {
             self.score.occurred(step, |shard| self.history.value(shard, step));
             self.builtin_score.occurred(step, |shard| self.history.value(shard, step));
+            self.ranks.occurred(step, |shard| self.history.value(shard, step));
             if let Some(guards) = &mut self.guards {
                 guards.occurred(step, |shard| self.history.value(shard, step));
             }

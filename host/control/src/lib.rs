@@ -8,8 +8,8 @@ pub mod decision;
 mod state;
 
 pub use brain::{
-    Bound, Brain, BrainConfig, BrainEvent, ForecastAnswer, MovePace, Preparation, Prepared, Recording, RoundRules,
-    SavedPolicy, ShardForecast, SlotStatus, SwapReport, Tick,
+    BandScore, Bound, Brain, BrainConfig, BrainEvent, ForecastAnswer, ForecastScores, MovePace, Preparation, Prepared,
+    Recording, RoundRules, SavedPolicy, ShardForecast, SlotStatus, SwapReport, Tick,
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
 pub use decision::{ForecastInput, Reopened, without_wall_time};

@@ -8,8 +8,9 @@ use isobar_api::{
     BindingInfo, COMPACT_HISTORY, CreateKeyspace, DecisionInfo, DecisionQuery, Event, ForecastInfo, ForecastQuery,
     HaltInfo, HeatMapInfo, HeatMapQuery, HistoryAsk, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo,
     MigrationInfo, MigrationQuery, MoveShard, NODE_HEADER, NodeForecastInfo, NodeInfo, Page, PlanInfo, PolicyInfo,
-    Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, SetBinding,
-    SetMode, ShardDetail, ShardPage, ShardQuery, Standing, StatusInfo, TransferLeader, Verification, decode_key,
+    Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, ScoresInfo,
+    ScoresQuery, SetBinding, SetMode, ShardDetail, ShardPage, ShardQuery, Standing, StatusInfo, TransferLeader,
+    Verification, decode_key,
 };
 use isobar_model::history::HistoryPage;
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};
@@ -365,6 +366,11 @@ impl Client {
     /// The heat map.
     pub async fn heat_map(&self, query: &HeatMapQuery) -> ClientResult<HeatMapInfo> {
         self.query("/v1/heatmap", query).await
+    }
+
+    /// How good forecasts were, over all shards or of one.
+    pub async fn forecast_scores(&self, query: &ScoresQuery) -> ClientResult<ScoresInfo> {
+        self.query("/v1/forecasts/scores", query).await
     }
 
     /// Shards by predicted load.

@@ -148,6 +148,8 @@ async fn every_bad_parameter_is_refused() {
         "/v1/heatmap?metric=read-ops&future=1",
         "/v1/ranking?limit=0",
         "/v1/insights?shard=first",
+        "/v1/forecasts/scores?shard=first",
+        "/v1/forecasts/scores?shards=1",
         "/v1/insights?shards=1",
         "/v1/migrations?limit=0",
         "/v1/migrations?active=maybe",
@@ -158,4 +160,5 @@ async fn every_bad_parameter_is_refused() {
         problem(server.get(path).await, 400).await;
     }
     problem(server.get("/v1/forecasts?shard=9").await, 404).await;
+    problem(server.get("/v1/forecasts/scores?shard=9").await, 404).await;
 }

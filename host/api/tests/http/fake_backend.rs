@@ -6,7 +6,10 @@ use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_api::{EventLog, UsageInfo};
+use isobar_api::{
+    EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, PeakInterval, PeakScoreInfo, RankingScoreInfo,
+    ScoresInfo, UsageInfo,
+};
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
     Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind,
@@ -430,10 +433,52 @@ impl Backend for FakeBackend {
             shard: ShardId(shard),
             load: 30.0,
             predicted_peak,
-            peak_at: NOW,
+            peak_interval: PeakInterval {
+                low: Some(predicted_peak - 10.0),
+                high: Some(predicted_peak + 9.0),
+                low_quantile: 0.25,
+                high_quantile: 0.75,
+            },
+            peak_at: NOW.plus_ms(600_000),
+            peak_window: [NOW.plus_ms(300_000), NOW.plus_ms(900_000)],
+            replicas: [1, 2, 3].map(NodeId).into(),
             recommended,
+            urgency: 0.5,
+            latest_start: NOW,
         };
-        Ok(vec![ranked(2, 90.0, Some(a_move())), ranked(1, 40.0, None)])
+        Ok(vec![ranked(2, 90.0, Some((a_move(), [2, 1, 3].map(NodeId).into()))), ranked(1, 40.0, None)])
+    }
+
+    async fn forecast_scores(&self, shard: Option<ShardId>) -> Result<ScoresInfo, BackendError> {
+        let score = |policy: &str, bias| ForecasterScoreInfo {
+            policy: policy.into(),
+            revision: None,
+            horizons: vec![HorizonScoreInfo {
+                horizon: 12,
+                wape: Some(0.25),
+                pinball: Some(0.125),
+                bias: Some(bias),
+                coverage: vec![0.25, 0.75],
+                steps: 3,
+            }],
+            peaks: Some(PeakScoreInfo { steps: 12, quantile: 0.75, misses: Some(0.25), windows: 4 }),
+        };
+        Ok(ScoresInfo {
+            shard,
+            step_ms: 300_000,
+            quantiles: vec![0.25, 0.75],
+            bound: (shard != Some(ShardId(1))).then(|| score("seasonal-naive", -0.125)),
+            native: Some(score("builtin", 0.5)),
+            guard: vec![GuardBandInfo {
+                end_step: 12,
+                judged: 2,
+                yielded: 1,
+                policy_loss: 2.0,
+                native_loss: 1.0,
+                evidence: 48.0,
+            }],
+            ranking: RankingScoreInfo { horizon: 12, share: 0.1, precision: Some(0.75), baseline: Some(0.5), steps: 3 },
+        })
     }
 
     async fn insights(&self) -> Result<Insights, BackendError> {

@@ -19,6 +19,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/decisions/{tick}"),
     ("get", "/v1/events"),
     ("get", "/v1/forecasts"),
+    ("get", "/v1/forecasts/scores"),
     ("get", "/v1/heatmap"),
     ("get", "/v1/insights"),
     ("get", "/v1/history"),

@@ -189,7 +189,29 @@ async fn forecasts_heat_map_and_ranking_are_shown() {
     let ranking = server.read("/v1/ranking?limit=1").await;
     assert_eq!((&ranking[0]["rank"], &ranking[0]["shard"]), (&json!(1), &json!(2)));
     assert_eq!((&ranking[0]["recommended"]["from"], &ranking[0]["recommended"]["to"]), (&json!(1), &json!(2)));
+    assert_eq!((&ranking[0]["replicas"], &ranking[0]["recommended_replicas"]), (&json!([1, 2, 3]), &json!([2, 1, 3])));
+    let interval = json!({"low": 80.0, "high": 99.0, "low_quantile": 0.25, "high_quantile": 0.75});
+    assert_eq!((&ranking[0]["peak_interval"], &ranking[0]["urgency"]), (&interval, &json!(0.5)));
+    let at = |name: &str| ranking[0][name].as_u64().unwrap();
+    let before = ["latest_start", "peak_from", "peak_at", "peak_until"].map(at);
+    assert!(before.is_sorted_by(|earlier, later| earlier < later), "{before:?}");
     assert_eq!(ranking.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn scores_are_shown_over_all_shards_or_of_one() {
+    let server = Server::start().await;
+    let all = server.read("/v1/forecasts/scores").await;
+    assert_eq!((&all["shard"], &all["ranking"]["precision"]), (&Value::Null, &json!(0.75)));
+    assert_eq!((&all["native"]["policy"], &all["bound"]["policy"]), (&json!("builtin"), &json!("seasonal-naive")));
+    assert_eq!(
+        (&all["bound"]["horizons"][0]["bias"], &all["bound"]["peaks"]["misses"]),
+        (&json!(-0.125), &json!(0.25))
+    );
+    let second = server.read("/v1/forecasts/scores?shard=2").await;
+    assert_eq!((&second["shard"], &second["guard"][0]["yielded"]), (&json!(2), &json!(1)));
+    // Nothing of it was scored.
+    assert_eq!(server.read("/v1/forecasts/scores?shard=1").await["bound"], Value::Null);
 }
 
 #[tokio::test]

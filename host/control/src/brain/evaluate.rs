@@ -74,6 +74,7 @@ impl Brain {
 
         let native = self.ask_native(&request);
         self.builtin_score.expect(end, &request.shards, steps, &native.batch.values);
+        self.builtin_score.expect_peaks(end, &request.shards, request.peak_steps, &native.batch.peaks);
         self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), native.batch.clone());
 
         let asked = self.forecaster.to_ask().cloned();
@@ -87,6 +88,7 @@ impl Brain {
                 self.forecaster.answered(events);
                 self.fuel_per_row = made.usage.fuel / rows.len().max(1) as u64;
                 self.score.expect(end, &made.input.request.shards, steps, &made.batch.values);
+                self.score.expect_peaks(end, &made.input.request.shards, request.peak_steps, &made.batch.peaks);
                 let whole = self.guarded(end, &request, &rows, &made, &native.batch, events);
                 self.save_now_and_then(events);
                 (made, asked, whole)
@@ -114,6 +116,7 @@ impl Brain {
         );
         let (batch, others) = whole;
         self.forecasts = Forecasts::new(by, fallback, start, request, batch).with_others(others);
+        self.expect_ranks();
         record
     }
 

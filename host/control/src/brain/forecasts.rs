@@ -2,6 +2,7 @@
 
 use super::slot::Bound;
 use crate::decision::BUILTIN;
+use isobar_analyzer::PeakBand;
 use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -91,11 +92,13 @@ impl Forecasts {
         self.paths(shard).and_then(|paths| paths.get(q * horizon..(q + 1) * horizon)).unwrap_or_default()
     }
 
-    /// The quantile of the shard's peak next to `quantile`.
-    pub(super) fn peak(&self, shard: ShardId, quantile: f32) -> Option<f32> {
+    /// The quantiles of the shard's peak next to those of `band`: low, feared, high.
+    pub(super) fn peak(&self, shard: ShardId, band: [f32; 3]) -> Option<PeakBand> {
         let row = *self.rows.get(&shard)?;
         let quantiles = self.request.quantiles.len();
-        self.batch.peaks.get(row * quantiles + nearest(&self.request.quantiles, quantile)).copied()
+        let peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles)?;
+        let [low, feared, high] = band.map(|quantile| peaks.get(nearest(&self.request.quantiles, quantile)).copied());
+        Some(PeakBand { low: low?, feared: feared?, high: high? })
     }
 
     pub(super) fn answer(&self, shards: impl Iterator<Item = ShardId>, step_ms: u32) -> ForecastAnswer {
@@ -120,7 +123,7 @@ impl Forecasts {
     }
 }
 
-fn nearest(quantiles: &[f32], wanted: f32) -> usize {
+pub(super) fn nearest(quantiles: &[f32], wanted: f32) -> usize {
     let off = |q: &f32| (q - wanted).abs();
     let best = quantiles.iter().enumerate().min_by(|(_, a), (_, b)| off(a).total_cmp(&off(b)));
     best.map_or(0, |(i, _)| i)

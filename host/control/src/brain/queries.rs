@@ -1,11 +1,11 @@
 //! What a brain tells of itself.
 
-use super::{Brain, ForecastAnswer, SlotStatus};
-use isobar_analyzer::{HeatMap, HeatMapSpec, RankInput, RankedShard, Score, rank};
+use super::{Brain, ForecastAnswer, SlotStatus, forecasts};
+use isobar_analyzer::{HeatMap, HeatMapSpec, PeakBand, RankInput, RankedShard, Score, rank};
 use isobar_model::{ClusterView, ShardId};
 
-/// The peak quantile that shards are ranked by: what is feared, not what is likely.
-const RANKED_QUANTILE: f32 = 0.9;
+/// The peak quantiles of a ranking: the ends of the interval, and between them what shards are ranked by: what is feared, not what is likely.
+const RANKED_BAND: [f32; 3] = [0.05, 0.9, 0.95];
 
 impl Brain {
     /// The forecast in force of these shards.
@@ -31,12 +31,22 @@ impl Brain {
     #[must_use]
     pub fn ranking(&self, limit: usize) -> Vec<RankedShard> {
         let Some(view) = &self.last_view else { return Vec::new() };
-        let peaks: Vec<f32> = (view.shards.ids.iter().zip(&view.shards.leader_load))
-            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_QUANTILE).unwrap_or(load))
+        let as_it_is = |load| PeakBand { low: load, feared: load, high: load };
+        let peaks: Vec<PeakBand> = (view.shards.ids.iter().zip(&view.shards.leader_load))
+            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_BAND).unwrap_or_else(|| as_it_is(load)))
             .collect();
         // Without peaks asked for, the ranking reads them from the paths.
         let peaks = if self.config.peak_steps == 0 { &[][..] } else { &peaks };
-        rank(RankInput { view, peaks, moves: &self.last_moves, limit })
+        let (start, lead_steps) = (self.forecasts.start, self.config.peak_steps);
+        rank(RankInput { view, start, lead_steps, band: RANKED_BAND, peaks, moves: &self.last_moves, limit })
+    }
+
+    /// The quantiles that a ranked peak's interval reaches from and to: the nearest to 5 and 95 % that are forecast.
+    #[must_use]
+    pub fn ranked_interval(&self) -> [f32; 2] {
+        let quantiles = &self.config.quantiles;
+        [RANKED_BAND[0], RANKED_BAND[2]]
+            .map(|wanted| quantiles.get(forecasts::nearest(quantiles, wanted)).copied().unwrap_or(wanted))
     }
 
     /// How good the forecasts were: those of the bound forecaster, and those of the native one.

@@ -108,6 +108,26 @@ fn the_native_policies_serve_a_brain_without_bindings() {
     assert_eq!((heat.columns, heat.values[0]), (5, 40.0));
 }
 
+#[test]
+fn the_ranking_is_judged_against_ranking_by_the_last_value() {
+    let mut brain = brain(&FakeHost::new(Script::default()));
+    // Shard 3 is always the hottest: whoever forecasts that all goes on is always right, as is the last value.
+    for step in 1..10 {
+        brain.tick(&observed(step, &[(&[1, 2, 3], 10.0), (&[2, 3, 4], 20.0), (&[3, 4, 1], 30.0)]), &rules(Mode::Auto));
+    }
+    let score = brain.forecast_scores(None).ranking;
+    // Forecasts of this brain reach four steps.
+    assert_eq!((score.horizon, score.precision, score.baseline), (4, Some(1.0), Some(1.0)));
+    assert_eq!(score.steps, 5);
+    assert_eq!(brain.ranked_interval(), [0.1, 0.9]);
+    let ranked = brain.ranking(1);
+    let (first, start) = (&ranked[0], InstantMs(START + 9 * STEP_MS));
+    assert_eq!((first.shard, &first.replicas[..]), (ShardId(3), &[NodeId(3), NodeId(4), NodeId(1)][..]));
+    // Steady: at its peak from now to the end of the lead of two steps. Moving its data takes six.
+    assert_eq!((first.peak_at, first.peak_until), (start, start.plus_ms(2 * STEP_MS)));
+    assert_eq!(first.latest_start, InstantMs(start.0 - 6 * STEP_MS));
+}
+
 /// Promise 7: the scripted placer moves whatever is overloaded; nothing here is.
 #[test]
 fn a_static_load_causes_no_moves() {

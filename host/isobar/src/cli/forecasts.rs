@@ -1,14 +1,17 @@
-//! `isobar forecast` and `isobar ranking`.
+//! `isobar forecast`, how good forecasts were (`--scores`), and `isobar ranking`.
 
 use super::output::{Output, Table, instant, load, or_dash};
+use super::scores;
 use crate::client::Client;
 use clap::Args;
 use isobar_api::{ForecastQuery, RankingQuery};
-use isobar_model::{ForecastAnswerer, ShardId};
+use isobar_model::{ForecastAnswerer, NodeId, ShardId};
 
 /// What to forecast.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  isobar forecast --shard 7,8\n  isobar forecast --horizon 24")]
+#[command(
+    after_help = "Examples:\n  isobar forecast --shard 7,8\n  isobar forecast --horizon 24\n  isobar forecast --scores --shard 7"
+)]
 pub struct Forecast {
     /// A shard, or several with commas; all where left out
     #[arg(long, value_delimiter = ',', value_name = "SHARD,SHARD")]
@@ -16,10 +19,17 @@ pub struct Forecast {
     /// Steps ahead
     #[arg(long, default_value_t = 12)]
     horizon: u32,
+    /// How good past forecasts were, over all shards or of the one named, in place of the forecast
+    #[arg(long, conflicts_with = "horizon")]
+    scores: bool,
 }
 
 impl Forecast {
     pub(super) async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
+        if self.scores {
+            anyhow::ensure!(self.shard.len() <= 1, "scores are of one shard or of all: name at most one");
+            return scores::show(client, output, self.shard.first().copied()).await;
+        }
         let shards: Vec<_> = self.shard.iter().map(ToString::to_string).collect();
         let shard = (!shards.is_empty()).then(|| shards.join(","));
         let forecast = client.forecast(&ForecastQuery { shard, horizon: Some(self.horizon) }).await?;
@@ -71,20 +81,34 @@ impl Ranking {
     pub(super) async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
         let ranking = client.ranking(&RankingQuery { limit: Some(self.limit) }).await?;
         output.show(&ranking, |out| {
-            let mut table =
-                Table::new(&["rank", "shard", "keyspace", "leader", "load", "peak", "peak at", "recommended"]);
+            let mut table = Table::new(&[
+                "rank",
+                "shard",
+                "keyspace",
+                "nodes",
+                "load",
+                "peak",
+                "between",
+                "peak at",
+                "urgency",
+                "start by",
+                "recommended",
+            ]);
+            let nodes = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",");
             for r in &ranking {
-                let recommended = r.recommended.as_ref().map(|m| {
-                    format!("{} {} -> {} (urgency {})", m.action, or_dash(m.from), or_dash(m.to), load(m.urgency))
-                });
+                let after = r.recommended_replicas.as_deref().map(nodes);
+                let recommended = r.recommended.as_ref().map(|m| format!("{} to {}", m.action, or_dash(after)));
                 table.row([
                     r.rank.to_string(),
                     r.shard.to_string(),
                     r.keyspace.clone(),
-                    or_dash(r.leader),
+                    nodes(&r.replicas),
                     load(r.load),
                     load(r.predicted_peak),
+                    format!("{}..{}", load(r.peak_interval.low), load(r.peak_interval.high)),
                     instant(r.peak_at),
+                    load(r.urgency),
+                    instant(r.latest_start),
                     or_dash(recommended),
                 ]);
             }

@@ -4,23 +4,24 @@ use crate::gateway::Gateway;
 use crate::node::control::Control;
 use crate::node::controller::Controller;
 use crate::node::directory::Directory;
+use crate::node::forecast_scores;
 use crate::node::handlers::SamplesHandler;
 use crate::node::usage_report::{archive_figures, usage_figures, usage_info};
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_analyzer::{Archive, HeatMapSpec};
-use isobar_api::EventLog;
 use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
+use isobar_api::{EventLog, PeakInterval, ScoresInfo};
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
     Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, InstantMs,
-    Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, NodeForecast, NodeId, NodeMetric, NodeState,
-    OperationId, Revision, Role, RouteVersion, ShardId, ShardMap,
+    Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, NodeForecast, NodeId, NodeMetric, NodeState, OperationId,
+    Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
@@ -356,26 +357,32 @@ impl Backend for NodeBackend {
 
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError> {
         let controller = self.controller()?;
-        let (ranked, forecast) =
-            controller.brain.call(|brain| (brain.ranking(MAX_RANKED), brain.forecast_of_all())).await?;
-        let peak_at: BTreeMap<ShardId, InstantMs> = forecast
-            .shards
-            .iter()
-            .filter_map(|shard| {
-                let path = shard.paths.last()?;
-                let (step, _) = path.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-                Some((shard.shard, forecast.start.plus_ms(step as u64 * u64::from(forecast.step_ms))))
-            })
-            .collect();
-        let now = self.clock.now();
+        let (ranked, [low_quantile, high_quantile]) =
+            controller.brain.call(|brain| (brain.ranking(MAX_RANKED), brain.ranked_interval())).await?;
+        let known = |load: f32| load.is_finite().then_some(load);
         let row = |ranked: isobar_analyzer::RankedShard| RankedShard {
             shard: ranked.shard,
             load: ranked.load,
-            predicted_peak: ranked.peak,
-            peak_at: peak_at.get(&ranked.shard).copied().unwrap_or(now),
-            recommended: ranked.recommended.map(|recommended| recommended_move(ranked.shard, recommended, now)),
+            predicted_peak: ranked.peak.feared,
+            peak_interval: PeakInterval {
+                low: known(ranked.peak.low),
+                high: known(ranked.peak.high),
+                low_quantile,
+                high_quantile,
+            },
+            peak_at: ranked.peak_at,
+            peak_window: [ranked.peak_from, ranked.peak_until],
+            replicas: ranked.replicas,
+            recommended: ranked.recommended.map(|recommended| (recommended.proposed, recommended.replicas)),
+            urgency: ranked.urgency,
+            latest_start: ranked.latest_start,
         };
         Ok(ranked.into_iter().map(row).collect())
+    }
+
+    async fn forecast_scores(&self, shard: Option<ShardId>) -> Result<ScoresInfo, BackendError> {
+        let scores = self.controller()?.brain.call(move |brain| brain.forecast_scores(shard)).await?;
+        Ok(forecast_scores::scores_info(shard, scores))
     }
 
     async fn insights(&self) -> Result<Insights, BackendError> {
@@ -529,15 +536,6 @@ impl Backend for NodeBackend {
         let leader = self.directory.control_leader().filter(|leader| *leader != self.id)?;
         self.directory.nodes().get(&leader).map(|node| format!("http://{}", node.http_addr))
     }
-}
-
-fn recommended_move(shard: ShardId, recommended: isobar_analyzer::Recommendation, now: InstantMs) -> Move {
-    let action = if recommended.leader_only {
-        Action::TransferLeader(recommended.target)
-    } else {
-        Action::MoveReplica { source: recommended.source, target: recommended.target }
-    };
-    Move { shard, action, urgency: recommended.urgency, start_by: now, gain: 0.0, reason: String::new() }
 }
 
 pub(super) fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {

@@ -9,6 +9,7 @@ pub(crate) mod config;
 mod control;
 mod controller;
 pub(crate) mod directory;
+mod forecast_scores;
 mod handlers;
 mod housekeeping;
 mod observe;

@@ -119,6 +119,8 @@ async fn every_command_does_its_work() {
         "kv scan t --prefix user/",
         "kv delete t user/7",
         "forecast --shard 1,2 --horizon 3",
+        "forecast --scores",
+        "forecast --scores --shard 1",
         "ranking --limit 5",
         "heatmap --past 4 --future 2 --color always",
         "heatmap --metric read-bytes --resolution 1h --columns 40 --rows 1 --order key",
@@ -160,6 +162,7 @@ async fn the_heat_map_is_drawn_into_files() {
 async fn what_fails_says_why() {
     let node = Node::start(None).await;
     assert!(node.fails("kv get t nothing").await.contains("never written"));
+    assert!(node.fails("forecast --scores --shard 1,2").await.contains("at most one"));
     assert!(node.fails("kv put nope a 1").await.contains("create it first"));
     assert!(node.fails("kv put t .. 1").await.contains("can't be sent"));
     assert!(node.fails("policy show nope").await.contains("policy list"));

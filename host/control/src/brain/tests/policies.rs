@@ -118,6 +118,18 @@ fn a_forecaster_much_worse_than_the_native_one_yields_to_it() {
     assert!(shard.paths[1].iter().all(|median| *median < 30.0), "the native forecaster's: {:?}", shard.paths);
     let (ours, native) = brain.score();
     assert!(ours.wape().unwrap() > 1.5 * native.wape().unwrap());
+    // The same of the one shard there is, and by band.
+    for shard in [None, Some(ShardId(1))] {
+        let scores = brain.forecast_scores(shard);
+        let (bound, ours) = scores.bound.unwrap();
+        assert_eq!((bound.name.as_str(), ours.peaks.unwrap().misses), ("echo", Some(0.0)));
+        assert!(ours.horizons[0].bias.unwrap() > 1.5 && scores.native.unwrap().horizons[0].bias.unwrap() < 0.1);
+        let band = scores.bands[0];
+        assert_eq!((scores.bands.len(), band.judged, band.yielded), (1, 1, 1));
+        assert!(band.policy_loss > band.native_loss && band.evidence >= 8.0, "{band:?}");
+    }
+    let nobody = brain.forecast_scores(Some(ShardId(99)));
+    assert_eq!((nobody.bound, nobody.native, nobody.bands[0].judged), (None, None, 0));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::node::observe::Round;
 use crate::node::services::{self, NodeSamples, decode};
 use bytes::Bytes;
 use isobar_api::backend::BackendError;
-use isobar_control::{BrainEvent, ControlCommand, ControlState, HeldPlan, HistoryBlob, RoundRules, SavedState, Tick};
+use isobar_control::{
+    Brain, BrainEvent, ControlCommand, ControlState, HeldPlan, HistoryBlob, MovePace, RoundRules, SavedState, Tick,
+};
 use isobar_model::{CheckedMove, InstantMs, LoadBatch, Mode, NodeId, RevisionStatus, ShardId, Verdict};
 use isobar_planner::KeyspaceRule;
 use std::sync::Arc;
@@ -69,7 +71,15 @@ impl Controller {
         // While all is halted they were judged in vain: an operator's release stays good until moves go on.
         let carried_out = |plan: &&HeldPlan| plan.released && !rules.halted;
         let released: Vec<u64> = state.held_plans().iter().filter(carried_out).map(|plan| plan.tick).collect();
-        let tick = self.brain.call(move |brain| brain.tick(&observation, &rules)).await?;
+        // A declared length of moves stands whatever was measured.
+        let settings = state.settings();
+        let measured = MovePace::measured(state.finished_migrations().iter(), settings.step_ms);
+        let pace = measured.filter(|_| settings.move_steps == 0);
+        let ticked = move |brain: &mut Brain| {
+            pace.into_iter().for_each(|pace| brain.set_move_pace(pace));
+            brain.tick(&observation, &rules)
+        };
+        let tick = self.brain.call(ticked).await?;
         let decided = began.elapsed();
         self.begin(&state, &tick.accepted).await;
         let begun = began.elapsed();
