@@ -2,6 +2,7 @@
 
 use crate::events::EventLog;
 use crate::node_usage::UsageInfo;
+use crate::shard_profile::ShardProfileInfo;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
@@ -312,6 +313,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn shard_figures(&self) -> Result<BTreeMap<ShardId, ShardFigures>, BackendError>;
     /// Asks a shard's group.
     async fn shard_status(&self, shard: ShardId) -> Result<Option<ShardStatus>, BackendError>;
+    /// What a shard's requests are like, asked of the node that leads it. `Unavailable` where none does, or it does not answer.
+    async fn shard_profile(&self, shard: ShardId) -> Result<ShardProfileInfo, BackendError>;
     /// Has every replica of a shard record its digest at one log index; gives them by node.
     async fn verify_shard(&self, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, BackendError>;
     /// Begins moving the replica on `from` to `to`, as an operator's order: the plan check's safety rules hold, its budgets do not.

@@ -17,6 +17,7 @@ mod output;
 mod plans;
 mod policies;
 mod policy_score;
+mod shard_profile;
 mod shards;
 mod status;
 
