@@ -4,6 +4,7 @@ use crate::events::EventLog;
 use crate::node_usage::UsageInfo;
 use crate::ranking::PeakInterval;
 use crate::scores::ScoresInfo;
+use crate::shard_profile::ShardProfileInfo;
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
@@ -343,6 +344,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn shard_figures(&self) -> Result<BTreeMap<ShardId, ShardFigures>, BackendError>;
     /// Asks a shard's group.
     async fn shard_status(&self, shard: ShardId) -> Result<Option<ShardStatus>, BackendError>;
+    /// What a shard's requests are like, asked of the node that leads it. `Unavailable` where none does, or it does not answer.
+    async fn shard_profile(&self, shard: ShardId) -> Result<ShardProfileInfo, BackendError>;
     /// Has every replica of a shard record its digest at one log index; gives them by node.
     async fn verify_shard(&self, shard: ShardId) -> Result<BTreeMap<NodeId, ReplicaDigest>, BackendError>;
     /// Begins moving the replica on `from` to `to`, as an operator's order: the plan check's safety rules hold, its budgets do not.
@@ -377,10 +380,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Forecasts the load of these shards (none given: all) over `horizon` steps.
     async fn forecast(&self, shards: Vec<ShardId>, horizon: u32) -> Result<ForecastReport, BackendError>;
     /// The heat map.
-    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError>;, /// How good forecasts were, over all shards or of one.
+    async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError>;
+    /// How good forecasts were, over all shards or of one.
     async fn forecast_scores(&self, shard: Option<ShardId>) -> Result<ScoresInfo, BackendError>;
-    /// The heat map over so many steps of the past and of the future.
-    async fn heat_map(&self, past: u32, future: u32) -> Result<HeatMap,
     /// Shards by predicted load, the highest first.
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError>;
     /// What drives what, as the last search found it. `Unavailable` before the first has ended.

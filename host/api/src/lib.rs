@@ -32,6 +32,7 @@ mod ranking;
 mod routes;
 mod scores;
 mod serve;
+mod shard_profile;
 mod shards;
 mod status;
 
@@ -61,6 +62,7 @@ pub use scores::{
     ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, PeakScoreInfo, RankingScoreInfo, ScoresInfo, ScoresQuery,
 };
 pub use serve::check_bind;
+pub use shard_profile::{HotKey, LatencyQuantiles, OperationShare, ShardProfileInfo, SplitPoint};
 pub use shards::{
     DigestInfo, GroupInfo, MoveShard, ReplicaInfo, ShardDetail, ShardInfo, ShardPage, ShardQuery, TransferLeader,
     Verification,
@@ -205,11 +207,12 @@ impl Api {
             .routes(routes!(plans::release))
             .routes(routes!(halt::halt, halt::resume))
             .layer(to_leader.clone());
-        // Each node's own.
+        // Each node's own, or of a node other than the control group's leader.
         let local = OpenApiRouter::new()
             .routes(routes!(status::show))
             .routes(routes!(metrics::scrape))
             .routes(routes!(openapi::show))
+            .routes(routes!(shard_profile::show))
             .fallback(unknown_route);
         let upload = OpenApiRouter::new()
             .routes(routes!(policies::upload))

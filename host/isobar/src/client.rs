@@ -9,8 +9,8 @@ use isobar_api::{
     HaltInfo, HeatMapInfo, HeatMapQuery, HistoryAsk, ImportInfo, InsightsInfo, InsightsQuery, KeyspaceInfo,
     MigrationInfo, MigrationQuery, MoveShard, NODE_HEADER, NodeForecastInfo, NodeInfo, Page, PlanInfo, PolicyInfo,
     Problem, RankedInfo, RankingQuery, ReleasePlan, RollBack, RouteQuery, RouteTable, SHARD_HEADER, ScoresInfo,
-    ScoresQuery, SetBinding, SetMode, ShardDetail, ShardPage, ShardQuery, Standing, StatusInfo, TransferLeader,
-    Verification, decode_key,
+    ScoresQuery, SetBinding, SetMode, ShardDetail, ShardPage, ShardProfileInfo, ShardQuery, Standing, StatusInfo,
+    TransferLeader, Verification, decode_key,
 };
 use isobar_model::history::HistoryPage;
 use isobar_model::{Consistency, Digest, LoadBatch, Mode, NodeId, OperationId, Role, ShardId};
@@ -272,6 +272,11 @@ impl Client {
     /// One shard, with its group.
     pub async fn shard(&self, id: ShardId) -> ClientResult<ShardDetail> {
         self.get_json(&format!("/v1/shards/{id}")).await
+    }
+
+    /// What a shard's requests are like.
+    pub async fn shard_profile(&self, id: ShardId) -> ClientResult<ShardProfileInfo> {
+        self.get_json(&format!("/v1/shards/{id}/profile")).await
     }
 
     /// Compares a shard's replicas by digest.

@@ -1,13 +1,13 @@
 //! Carries a client's request to the replica that owns its key, wherever it lives now.
 
 use crate::node::directory::Directory;
+use crate::node::live_profile::WatchedShards;
 use crate::node::services::{self, decode, encode};
 use bytes::Bytes;
 use isobar_api::backend::{BackendError, Scan, ScanPage, Served};
 use isobar_mapper::{Decision, GiveUp, Journey, Outcome, Route};
 use isobar_model::keyspace::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use isobar_model::{Consistency, KvError, KvOp, KvReply, KvRequest, NodeId};
-use isobar_raft::ShardHost;
 use isobar_raft::transport::{PeerError, PeerNetwork};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const MAX_SCAN_ROWS: u32 = 10_000;
 pub(crate) struct Gateway {
     pub(crate) local: NodeId,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) shards: Arc<ShardHost>,
+    pub(crate) shards: Arc<WatchedShards>,
     pub(crate) peers: Arc<dyn PeerNetwork>,
 }
 

@@ -155,6 +155,33 @@ impl Cluster {
         Ok(())
     }
 
+    /// Reads one key over and over, until every node tells, of the shard's leader, that this is the hot one.
+    async fn finds_the_hot_key(&self, key: &str) -> anyhow::Result<()> {
+        let answer = self.http.get(self.url(0, &format!("/v1/kv/notes/{key}"))).send().await?;
+        let shard = answer.headers().get("isobar-shard").context("a shard")?.to_str()?.to_owned();
+        for i in 0..self.ports.len() {
+            let end = Instant::now() + PATIENCE;
+            loop {
+                for _ in 0..20 {
+                    self.read(i, key).await?;
+                }
+                // A minute may end, or a leader change, meanwhile: then there is more to come.
+                let told = self.get(i, &format!("/v1/shards/{shard}/profile")).await;
+                let shows = |profile: &Value| {
+                    let operations = profile["operations"].as_array().into_iter().flatten();
+                    let gets = operations.filter(|o| o["operation"] == "get").filter_map(|o| o["requests"].as_u64());
+                    let latency = profile["latency_us"]["p50"].as_f64();
+                    profile["hot_keys"][0]["key"] == key && gets.sum::<u64>() > 0 && latency > Some(0.0)
+                };
+                if told.as_ref().is_ok_and(shows) {
+                    break;
+                }
+                ensure!(Instant::now() < end, "{key} is not told of by node {}: {told:?}", i + 1);
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&self, i: usize, key: &str) -> anyhow::Result<Option<String>> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -208,6 +235,7 @@ async fn policies_are_swapped_and_a_node_is_drained() -> anyhow::Result<()> {
     for i in 0..40 {
         cluster.put(&format!("k{i}"), &format!("value {i}")).await?;
     }
+    cluster.finds_the_hot_key("k7").await?;
 
     let (status, refused) =
         cluster.send(cluster.http.post(cluster.url(1, "/v1/policies")).body("no component")).await?;

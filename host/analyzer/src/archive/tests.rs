@@ -1,6 +1,7 @@
 use super::*;
-use isobar_model::Metric;
+use crate::insights::DriverColumn;
 use isobar_model::history::{HistoryQuery, Resolution, Window};
+use isobar_model::{DriverKind, Metric};
 
 const TICK: u64 = 10_000;
 const HOUR: u64 = 3_600_000;
@@ -43,7 +44,7 @@ fn query(resolution: Resolution) -> HistoryQuery {
 #[test]
 fn the_stated_bytes_are_those_of_the_specs() {
     let each: Vec<usize> = Family::ALL.iter().map(|family| family.spec().bytes_per_series()).collect();
-    assert_eq!(each.iter().map(|bytes| bytes / 100).collect::<Vec<_>>(), [1270, 93, 1144]);
+    assert_eq!(each.iter().map(|bytes| bytes / 100).collect::<Vec<_>>(), [1270, 121, 1144]);
     assert!(1_000 * each[0] < LOAD_BUDGET_BYTES, "a thousand busy shards fit");
     assert!(1_000 * 4 * each[1] < OPERATIONS_BUDGET_BYTES);
     assert!(30 * 6 * each[2] < NODES_BUDGET_BYTES, "and thirty nodes");
@@ -178,4 +179,33 @@ fn a_heat_map_shows_any_metric_of_what_was_measured() {
     let last = *hours.values.last().unwrap();
     assert!((last - 5_405.0).abs() < 60.0, "{last}");
     assert!(matches!(archive.heat_map(Metric::MemoryBytes, spec), Err(BadQuery::Metric(Metric::MemoryBytes))));
+}
+
+#[test]
+fn drivers_are_what_operations_were_like() {
+    let archive = archive(90, 2, |shard, i| {
+        if shard == 0 {
+            10.0
+        } else if i <= 60 {
+            0.0
+        } else {
+            7.0
+        }
+    });
+    let five_minutes = 300_000;
+    assert_eq!(archive.shards(), [ShardId(0), ShardId(1)]);
+    let columns = archive.drivers(ShardId(0), five_minutes);
+    assert_eq!(columns.iter().map(|c| c.kind).collect::<Vec<_>>(), [DriverKind::WriteShare, DriverKind::BytesPerOp]);
+    let at = |column: &DriverColumn, step: u64| {
+        column.values[(BEGIN / u64::from(five_minutes) + step - column.first_step) as usize]
+    };
+    for step in 0..3 {
+        assert!((at(&columns[0], step) - 0.1 / 0.9).abs() < 1e-3, "{columns:?}");
+        assert!((at(&columns[1], step) / (110.0 / 0.9) - 1.0).abs() < 1e-2);
+    }
+    // No operations, no mix.
+    let idle = archive.drivers(ShardId(1), five_minutes);
+    assert!(at(&idle[0], 0).is_nan() && at(&idle[0], 1).is_nan() && at(&idle[0], 2) > 0.1);
+    assert!(archive.drivers(ShardId(9), five_minutes).is_empty());
+    assert!(archive.drivers(ShardId(0), 60_000).is_empty(), "operations are not kept by the minute");
 }

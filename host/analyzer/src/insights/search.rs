@@ -195,10 +195,18 @@ impl Search {
                 at.and_then(|at| column.values.get(at)).copied().unwrap_or(f32::NAN)
             };
             let metric: Vec<f32> = (self.first_step..end).map(value).collect();
-            let surprises = Residual::of(&metric, self.day);
-            if let Some(strength) = judge.goes_with(&surprises.values, &residual.values) {
+            // The mix is kept for fewer days than load is: a finding must hold in both halves of the time in which both are known.
+            let Some(from) = metric.iter().position(|value| value.is_finite()) else { continue };
+            let known = self.steps - from;
+            if (known as u64) < MIN_KNOWN_STEPS {
+                continue;
+            }
+            let judge = Judge { steps: known, ..judge };
+            let surprises = Residual::of(&metric[from..], self.day.filter(|day| day * MIN_DAYS <= known));
+            let of_load = &residual.values[from..];
+            if let Some(strength) = judge.goes_with(&surprises.values, of_load) {
                 let spread = |values: &[f32]| super::correlation::dot(values, values).sqrt();
-                let relative = spread(&residual.values) / spread(&surprises.values);
+                let relative = spread(of_load) / spread(&surprises.values);
                 let slope = strength * relative * residual.scale / surprises.scale;
                 let by_hour = profile.alike(&Profile::of(&metric, start, step_ms));
                 self.found.drivers.push(Driver { shard, kind: column.kind, strength, slope, by_hour });

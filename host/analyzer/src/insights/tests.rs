@@ -203,6 +203,27 @@ fn what_goes_with_load_is_found_with_its_slope() {
     assert!((driver.slope - 150.0).abs() < 20.0, "{driver:?}");
 }
 
+/// The mix of queries is kept for days, load for weeks: what goes with load is looked for where both are known.
+#[test]
+fn a_mix_known_for_the_last_days_only_is_enough() {
+    let found_of = |days: usize| {
+        let writes: Vec<f32> = noise(5, days * DAY).into_iter().map(|v| 0.3 + 0.1 * v).collect();
+        let mut busy = load(1, 14);
+        let (_, last) = busy.split_at_mut((14 - days) * DAY);
+        last.iter_mut().zip(&writes).for_each(|(load, share)| *load += 150.0 * share);
+        let first_step = MONDAY.0 / u64::from(STEP_MS) + ((14 - days) * DAY) as u64;
+        let column = |kind, values| DriverColumn { shard: ShardId(1), kind, first_step, values };
+        let columns = vec![column(DriverKind::WriteShare, writes), column(DriverKind::KeySkew, noise(6, days * DAY))];
+        find_insights(&history(&[busy, load(2, 14)]), columns, InsightsSpec::default()).drivers
+    };
+    for days in [2, 4] {
+        let found = found_of(days);
+        assert_eq!(found.iter().map(|driver| driver.kind).collect::<Vec<_>>(), [DriverKind::WriteShare], "{days} days");
+        assert!((found[0].slope - 150.0).abs() < 45.0, "{found:?}");
+    }
+    assert_eq!(found_of(1), [], "a day is too short to tell");
+}
+
 #[test]
 fn what_is_left_out_is_said() {
     let mut young = load(3, 14);

@@ -43,6 +43,8 @@ impl SampleRate {
 /// One shard in one window.
 #[derive(Clone, Debug, Default)]
 pub struct LiveProfile {
+    /// Start of its window.
+    pub from: InstantMs,
     /// Counts and weights stand for all requests, seen or not.
     pub profile: ShardProfile,
     /// Requests looked at.
@@ -52,6 +54,12 @@ pub struct LiveProfile {
 }
 
 impl LiveProfile {
+    /// Nothing seen in a window that begins at `from`.
+    #[must_use]
+    pub fn since(from: InstantMs) -> Self {
+        Self { from, ..Self::default() }
+    }
+
     /// Standard error of the number of requests, as a share of it.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
@@ -84,11 +92,17 @@ impl LiveProfiles {
         milli: u64,
         every: u64,
     ) {
-        self.turn(event.at);
-        let live = self.current.entry(shard).or_default();
+        let from = self.turn(event.at);
+        let live = self.current.entry(shard).or_insert_with(|| LiveProfile::since(from));
         live.profile.record_many(event, hash, slot, milli, every);
         live.sampled += 1;
         live.variance += every as f64 * every.saturating_sub(1) as f64;
+    }
+
+    /// Length of a window.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        self.window_ms
     }
 
     /// What is known of a shard at `now`: the last whole window, or the current one where there is none; none: no request came for it.
@@ -98,17 +112,17 @@ impl LiveProfiles {
         self.before.get(&shard).or_else(|| self.current.get(&shard))
     }
 
-    /// Begins a new window where the current one is over. After a silence of two windows nothing is known. A clock that goes back changes
-    /// nothing.
-    fn turn(&mut self, now: InstantMs) {
+    /// Begins a new window where the current one is over; gives its start. After a silence of two windows nothing is known. A clock that goes
+    /// back changes nothing.
+    fn turn(&mut self, now: InstantMs) -> InstantMs {
         let began = *self.began.get_or_insert(now);
         let windows = now.since_ms(began) / self.window_ms;
         if windows == 0 {
-            return;
+            return began;
         }
         let current = std::mem::take(&mut self.current);
         self.before = if windows == 1 { current } else { BTreeMap::new() };
-        self.began = Some(began.plus_ms(windows.saturating_mul(self.window_ms)));
+        *self.began.insert(began.plus_ms(windows.saturating_mul(self.window_ms)))
     }
 }
 
@@ -144,7 +158,7 @@ mod tests {
         assert_eq!(live.profile(SHARD, InstantMs(500)).map(|p| p.sampled), Some(10));
         record(&mut live, 1_200, 1, 1);
         assert_eq!(live.profile(SHARD, InstantMs(1_300)).map(|p| p.sampled), Some(10));
-        assert_eq!(live.profile(SHARD, InstantMs(2_300)).map(|p| p.sampled), Some(1));
+        assert_eq!(live.profile(SHARD, InstantMs(2_300)).map(|p| (p.sampled, p.from.0)), Some((1, 1_000)));
         assert!(live.profile(SHARD, InstantMs(9_000)).is_none());
         assert!(live.profile(ShardId(8), InstantMs(9_000)).is_none());
     }

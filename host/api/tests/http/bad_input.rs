@@ -130,6 +130,7 @@ async fn every_bad_parameter_is_refused() {
         "/v1/shards?node=first",
         "/v1/shards/first",
         "/v1/shards/-1",
+        "/v1/shards/first/profile",
         "/v1/shards/99999999999999999999999",
         "/v1/forecasts?shard=a",
         "/v1/forecasts?horizon=0",

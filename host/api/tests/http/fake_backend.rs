@@ -7,8 +7,8 @@ use isobar_api::backend::{
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_api::{
-    EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, PeakInterval, PeakScoreInfo, RankingScoreInfo,
-    ScoresInfo, UsageInfo,
+    EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, HotKey, PeakInterval, PeakScoreInfo,
+    RankingScoreInfo, ScoresInfo, ShardProfileInfo, UsageInfo,
 };
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
@@ -291,6 +291,12 @@ impl Backend for FakeBackend {
 
     async fn shard_figures(&self) -> Result<BTreeMap<ShardId, ShardFigures>, BackendError> {
         Ok([(ShardId(1), ShardFigures { leader_load: 31.5, follower_load: f32::NAN, bytes: 1000 })].into())
+    }
+
+    async fn shard_profile(&self, shard: ShardId) -> Result<ShardProfileInfo, BackendError> {
+        let hot = HotKey { key: "a%00b".into(), goes_on: false, at_least: 0.5, at_most: 0.75 };
+        let until = NOW.plus_ms(60_000);
+        Ok(ShardProfileInfo { shard, node: NodeId(1), from: NOW, until, hot_keys: vec![hot], ..Default::default() })
     }
 
     async fn shard_status(&self, _: ShardId) -> Result<Option<ShardStatus>, BackendError> {

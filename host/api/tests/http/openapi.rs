@@ -40,6 +40,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/routes"),
     ("get", "/v1/shards"),
     ("get", "/v1/shards/{id}"),
+    ("get", "/v1/shards/{id}/profile"),
     ("get", "/v1/status"),
     ("post", "/v1/bindings/{role}/rollback"),
     ("post", "/v1/bindings/{role}/{keyspace}/rollback"),

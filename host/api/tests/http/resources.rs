@@ -155,6 +155,16 @@ async fn a_binding_is_a_compare_and_swap() {
 }
 
 #[tokio::test]
+async fn a_profile_is_shown_of_a_shard_that_there_is() {
+    let server = Server::start().await;
+    let profile = server.read("/v1/shards/2/profile").await;
+    assert_eq!((&profile["shard"], &profile["node"], &profile["requests"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!((&profile["latency_us"], &profile["split_points"]), (&json!(null), &json!([])));
+    assert_eq!(profile["hot_keys"], json!([{ "key": "a%00b", "goes_on": false, "at_least": 0.5, "at_most": 0.75 }]));
+    assert_eq!(server.get("/v1/shards/3/profile").await.status(), 404);
+}
+
+#[tokio::test]
 async fn insights_are_shown_of_all_or_of_one_shard() {
     let server = Server::start().await;
     let all = server.read("/v1/insights").await;

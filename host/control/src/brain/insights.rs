@@ -1,7 +1,7 @@
 //! What drives what: a search begun each hour, done a little at a time between ticks.
 
 use super::Brain;
-use isobar_analyzer::{InsightsSpec, Search};
+use isobar_analyzer::{DriverColumn, InsightsSpec, Search};
 use isobar_model::{Insights, Link};
 use std::sync::Arc;
 
@@ -42,13 +42,14 @@ impl Seeker {
 impl Brain {
     /// Goes on with the search for insights by up to `units` of work (one is some 2 µs, a piece of work at most some 2 000), or begins the next
     /// one an hour's steps after the last. Says whether there is more to do now. Not part of a tick: whoever drives the brain calls it
-    /// when there is time, as often as it likes; what is found does not depend on how the work is cut.
-    pub fn look_for_insights(&mut self, units: u64) -> bool {
+    /// when there is time, as often as it likes; what is found does not depend on how the work is cut. A search that begins is given
+    /// `drivers`: what shards' queries were like, in steps as long as the brain's.
+    pub fn look_for_insights(&mut self, units: u64, drivers: impl FnOnce() -> Vec<DriverColumn>) -> bool {
         let Seeker { search, begun, found, told } = &mut self.seeker;
         let end = self.history.end();
         if search.is_none() && end > 0 && begun.is_none_or(|begun| end >= begun + EVERY_STEPS) {
             *begun = Some(end);
-            *search = Some(Search::begin(&self.history, Vec::new(), InsightsSpec::default()));
+            *search = Some(Search::begin(&self.history, drivers(), InsightsSpec::default()));
         }
         if let Some(insights) = search.as_mut().and_then(|search| search.work(&self.history, units)) {
             tracing::debug!(links = insights.links.len(), compared = insights.compared, "insights found");

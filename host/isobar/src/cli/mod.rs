@@ -18,6 +18,7 @@ mod plans;
 mod policies;
 mod policy_score;
 mod scores;
+mod shard_profile;
 mod shards;
 mod status;
 

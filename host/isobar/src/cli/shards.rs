@@ -2,6 +2,7 @@
 
 use super::migrations;
 use super::output::{Output, Table, bytes, load, or_dash};
+use super::shard_profile;
 use crate::client::Client;
 use anyhow::ensure;
 use clap::Subcommand;
@@ -23,6 +24,12 @@ pub enum ShardCommand {
     },
     /// Show a shard, with its group
     Show {
+        /// Its number
+        id: ShardId,
+    },
+    /// Show what a shard's requests are like: operations, latency, hot keys, where to split it
+    #[command(after_help = "Example:\n  isobar shard profile 7")]
+    Profile {
         /// Its number
         id: ShardId,
     },
@@ -68,6 +75,7 @@ impl ShardCommand {
                 output.show(&shards, |out| table(&shards).write(out))
             }
             Self::Show { id } => show(client, output, id).await,
+            Self::Profile { id } => shard_profile::show(client, output, id).await,
             Self::Verify { id } => verify(client, output, id).await,
             Self::Move { id, from, to, wait } => {
                 let begun = client.move_shard(id, from, to).await?;

@@ -6,6 +6,7 @@ use crate::node::controller::Controller;
 use crate::node::directory::Directory;
 use crate::node::forecast_scores;
 use crate::node::handlers::SamplesHandler;
+use crate::node::services::{self, decode, encode};
 use crate::node::usage_report::{archive_figures, usage_figures, usage_info};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_api::{EventLog, PeakInterval, ScoresInfo};
+use isobar_api::{EventLog, PeakInterval, ScoresInfo, ShardProfileInfo};
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 
 /// A new keyspace's groups elect their leaders within this time.
 const LEADERS_DEADLINE: Duration = Duration::from_secs(25);
+/// A shard's leader tells of it within this time: it has all at hand.
+const PROFILE_DEADLINE: Duration = Duration::from_secs(2);
 /// Shards ranked.
 const MAX_RANKED: usize = 1_000;
 
@@ -219,6 +222,23 @@ impl Backend for NodeBackend {
             };
             shards.into_iter().map(figures).collect()
         }))
+    }
+
+    async fn shard_profile(&self, shard: ShardId) -> Result<ShardProfileInfo, BackendError> {
+        let leader = self.directory.map().shards.get(&shard).and_then(|shard| shard.leader);
+        let nobody = || BackendError::Unavailable(format!("shard {shard} has no leader now: try again in a second"));
+        let leader = leader.ok_or_else(nobody)?;
+        if leader == self.id {
+            return self.gateway.shards.profile(shard).map_err(BackendError::Unavailable);
+        }
+        let silent = |error| {
+            BackendError::Unavailable(format!(
+                "node {leader} leads shard {shard} and gave no answer ({error}): try again in a second"
+            ))
+        };
+        let call = self.control.peers.call(leader, services::PROFILE, encode(&shard), PROFILE_DEADLINE);
+        let answer = decode::<Result<ShardProfileInfo, String>>(&call.await.map_err(silent)?);
+        answer.map_err(BackendError::Internal)?.map_err(BackendError::Unavailable)
     }
 
     async fn shard_status(&self, shard: ShardId) -> Result<Option<ShardStatus>, BackendError> {

@@ -2,6 +2,7 @@
 
 use crate::node::control::{encode_answer, propose_here};
 use crate::node::directory::Directory;
+use crate::node::live_profile::WatchedShards;
 use crate::node::services::{DirectoryReply, DirectoryRequest, NodeSamples, ProposeAnswer, decode, encode};
 use crate::node::utilisation::Probe;
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 /// Requests to shards that live here.
 #[derive(Debug)]
-pub(crate) struct KvHandler(pub(crate) Arc<ShardHost>);
+pub(crate) struct KvHandler(pub(crate) Arc<WatchedShards>);
 
 #[async_trait]
 impl PeerHandler for KvHandler {

@@ -12,6 +12,7 @@ pub(crate) mod directory;
 mod forecast_scores;
 mod handlers;
 mod housekeeping;
+pub(crate) mod live_profile;
 mod observe;
 mod records;
 pub(crate) mod services;
@@ -34,6 +35,7 @@ use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::transport::{AddressBook, PeerIdentity, PeerNetwork, TcpPeers};
 use isobar_raft::{ControlGroup, NodeStorage, RaftHub, RaftTiming, ShardHost, ShardHostConfig};
 use isobar_storage::{Identity, NodeDir};
+use live_profile::{ProfileHandler, WatchedShards};
 use parking_lot::RwLock;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -128,7 +130,15 @@ impl RunningNode {
             started_ms,
             probe: Probe::new(config.data.clone()),
         });
-        network.register(services::KV, Arc::new(KvHandler(Arc::clone(&shards))));
+        let watched = WatchedShards::new(
+            config.id,
+            Arc::clone(&shards),
+            Arc::clone(&directory),
+            Arc::clone(&clock),
+            &config.settings.weights,
+        );
+        network.register(services::KV, Arc::new(KvHandler(Arc::clone(&watched))));
+        network.register(services::PROFILE, Arc::new(ProfileHandler(Arc::clone(&watched))));
         network.register(services::SAMPLES, Arc::clone(&samples) as _);
         network.register(services::DIRECTORY, Arc::new(DirectoryHandler(Arc::clone(&directory))));
         network.register(services::BLOB, Arc::new(BlobHandler::new(Arc::clone(&dir.blobs))));
@@ -149,6 +159,7 @@ impl RunningNode {
         let controller: Arc<RwLock<Option<Arc<Controller>>>> = Arc::default();
 
         let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&watched).keep_pace());
         match &group {
             Some(group) => {
                 tasks.spawn(publish_directory(Arc::clone(group), Arc::clone(&directory)));
@@ -194,7 +205,7 @@ impl RunningNode {
             gateway: Gateway {
                 local: config.id,
                 directory: Arc::clone(&directory),
-                shards: Arc::clone(&shards),
+                shards: watched,
                 peers: Arc::clone(&network),
             },
             directory: Arc::clone(&directory),

@@ -15,6 +15,8 @@ pub(crate) const DIRECTORY: u8 = 18;
 pub(crate) const SAMPLES: u8 = 19;
 /// A [`BlobRequest`], answered by [`BlobReply`].
 pub(crate) const BLOB: u8 = 20;
+/// A [`isobar_model::ShardId`], answered by `Result<ShardProfileInfo, String>`: of a shard that the node leads.
+pub(crate) const PROFILE: u8 = 21;
 
 /// What became of a proposal sent to another node.
 #[derive(Clone, Debug, Serialize, Deserialize)]

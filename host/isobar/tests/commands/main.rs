@@ -107,6 +107,7 @@ async fn every_command_does_its_work() {
         "node undrain 3",
         "shard list --keyspace t --node 1",
         "shard show 1",
+        "shard profile 1",
         "shard move 1 --from 1 --to 2",
         "shard transfer-leader 2 --to 3",
         "migration list --active --shard 1",

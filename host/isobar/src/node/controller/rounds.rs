@@ -1,6 +1,6 @@
 //! One tick after another: asks the nodes, lets the brain decide, stores what it came to, tells operators.
 
-use super::Controller;
+use super::{Controller, archive};
 use crate::node::housekeeping::compact_history;
 use crate::node::observe::Round;
 use crate::node::services::{self, NodeSamples, decode};
@@ -98,11 +98,18 @@ impl Controller {
 
     /// Searches for what drives what, in a small part of the time until the next tick.
     async fn look_for_insights(&self) -> anyhow::Result<()> {
-        let tick_ms = u64::from(self.here.state().settings().tick_ms);
+        let (tick_ms, step_ms) =
+            self.here.read(|state| (u64::from(state.settings().tick_ms), state.settings().step_ms));
         let most = Duration::from_millis(self.here.clock().wall_ms(tick_ms)) / INSIGHTS_PART;
         let began = Instant::now();
-        while self.brain.call(|brain| brain.look_for_insights(INSIGHTS_UNITS)).await? && began.elapsed() < most {}
-        Ok(())
+        loop {
+            let archive = Arc::clone(&self.archive);
+            let drivers = move || archive::drivers(&archive, step_ms);
+            let more = self.brain.call(move |brain| brain.look_for_insights(INSIGHTS_UNITS, drivers)).await?;
+            if !more || began.elapsed() >= most {
+                return Ok(());
+            }
+        }
     }
 
     async fn ask_all(&self) -> Round {
