@@ -11,13 +11,13 @@ impl Brain {
     /// The forecast in force of these shards.
     #[must_use]
     pub fn forecast(&self, shards: &[ShardId]) -> ForecastAnswer {
-        self.forecasts.answer(shards.iter().copied(), self.config.step_ms)
+        self.forecasts.answer(shards.iter().copied(), self.config.step_ms, self.bursts.as_ref())
     }
 
     /// The forecast in force of all shards.
     #[must_use]
     pub fn forecast_of_all(&self) -> ForecastAnswer {
-        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms)
+        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms, self.bursts.as_ref())
     }
 
     /// Load past and forecast.
@@ -32,7 +32,11 @@ impl Brain {
     pub fn ranking(&self, limit: usize) -> Vec<RankedShard> {
         let Some(view) = &self.last_view else { return Vec::new() };
         let peaks: Vec<f32> = (view.shards.ids.iter().zip(&view.shards.leader_load))
-            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_QUANTILE).unwrap_or(load))
+            .map(|(&shard, &load)| {
+                let peak = self.forecasts.peak(shard, RANKED_QUANTILE).unwrap_or(load);
+                let burst = self.bursts.as_ref().and_then(|bursts| bursts.of(shard));
+                burst.map_or(peak, |burst| peak.max(burst.level))
+            })
             .collect();
         // Without peaks asked for, the ranking reads them from the paths.
         let peaks = if self.config.peak_steps == 0 { &[][..] } else { &peaks };
