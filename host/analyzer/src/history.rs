@@ -2,6 +2,8 @@
 //!
 //! A step is the time from `phase + k × step_ms` to the next; its value is the mean of the ticks in it, weighted by the time they cover.
 //! A step that ticks cover by less than half is missing (NaN).
+//!
+//! A closed step can be withheld: it stays what it was, but is missing in what forecasters observe to catch up.
 
 mod row;
 
@@ -216,7 +218,7 @@ impl History {
     }
 
     /// All that is kept from step `from` on, oldest first, in batches of at most `max_rows` shards: what an instance observes to catch up.
-    /// Every shard with history is in one, so that whoever observes them knows what is missing.
+    /// Every shard with history is in one, so that whoever observes them knows what is missing. Steps withheld are.
     #[must_use]
     pub fn batches(&self, from: u64, max_rows: usize) -> Vec<LoadBatch> {
         let from = from.max(self.end.saturating_sub(self.spec.keep_steps as u64));
@@ -224,18 +226,37 @@ impl History {
         ids.chunks(max_rows.max(1))
             .map(|ids| {
                 let oldest = ids.iter().map(|id| self.rows[id].first()).min().unwrap_or(from);
-                self.batch(from.max(oldest).min(self.end), self.end, ids)
+                self.batch_by(from.max(oldest).min(self.end), self.end, ids, Row::shown)
             })
             .filter(|batch| batch.steps > 0)
             .collect()
     }
 
+    /// Keeps a closed step from those who observe later. What they observe, a new history that [`import`](Self::import)s this one's batches
+    /// knows nothing of.
+    pub fn withhold(&mut self, shard: ShardId, step: u64) {
+        if let Some(row) = self.rows.get_mut(&shard) {
+            row.withhold(step);
+        }
+    }
+
+    /// Steps withheld from `from` on, by shard.
+    pub fn withheld(&self, from: u64) -> impl Iterator<Item = (ShardId, u64)> + '_ {
+        self.rows.iter().flat_map(move |(shard, row)| row.withheld(from).map(|step| (*shard, step)))
+    }
+
     /// Steps `from` up to and without `to` of these shards; NaN where missing.
     #[must_use]
     pub fn batch(&self, from: u64, to: u64, shards: &[ShardId]) -> LoadBatch {
+        self.batch_by(from, to, shards, Row::get)
+    }
+
+    fn batch_by(&self, from: u64, to: u64, shards: &[ShardId], value: impl Fn(&Row, u64) -> f32) -> LoadBatch {
         let mut values = Vec::with_capacity(shards.len() * to.saturating_sub(from) as usize);
-        for &shard in shards {
-            values.extend((from..to).map(|step| self.value(shard, step)));
+        for shard in shards {
+            let row = self.rows.get(shard);
+            let closed = |step| row.filter(|_| step < self.end).map_or(f32::NAN, |row| value(row, step));
+            values.extend((from..to).map(closed));
         }
         LoadBatch {
             metric: self.spec.metric,

@@ -1,10 +1,12 @@
 //! Predictive load analyzer: what shards did (history for forecasters, the archive at several resolutions for people, [`stream`]s of queries), did
 //! and will do (heat map), what leads what (insights), what nodes are about to use (node forecast), how good forecasts were (scoring; on
-//! recorded load, [`track`]), who answers in place of a policy that does badly (guard), and which shards deserve attention (ranking).
+//! recorded load, [`track`]), who answers in place of a policy that does badly (guard), what none
+//! of them foresaw (bursts), and which shards deserve attention (ranking).
 //!
 //! Architecture invariant: pure, and knows only the model. Forecasts come in as values; who made them is not known here.
 
 mod archive;
+mod burst;
 mod guard;
 mod heat_map;
 mod history;
@@ -18,6 +20,7 @@ pub mod stream;
 pub mod track;
 
 pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
+pub use burst::{Burst, BurstChange, BurstSpec, Bursts, Feared};
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};

@@ -45,7 +45,8 @@ pub struct ShardForecast {
     #[schema(example = json!([31.5, 40.0]))]
     pub peaks: Vec<Option<f32>>,
     /// Who forecast it: `policy`, the one named; `guarded`, for some horizons the native forecaster, as the policy's recent forecasts of this
-    /// shard were worse there; `unasked`, the native forecaster, since the shard is not among the hottest that a tick's fuel allows for.
+    /// shard were worse there; `unasked`, the native forecaster, since the shard is not among the hottest that a tick's fuel allows for; `burst`, what is measured, carried on for
+    /// as long as bursts last, since nobody foresaw it.
     #[schema(value_type = String, example = "policy")]
     pub answerer: ForecastAnswerer,
 }

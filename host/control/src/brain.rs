@@ -3,6 +3,7 @@
 //! Synchronous, and a function of what it is given: observations, operators' rules, and the policies' answers. The live node and the
 //! simulator drive the same brain. It begins no moves and stores nothing: what is to be done and kept comes back in [`Tick`].
 
+mod bursts;
 mod config;
 mod evaluate;
 mod forecasts;
@@ -26,7 +27,7 @@ use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
 use insights::Seeker;
-use isobar_analyzer::{BadBatch, Guards, History, HistorySpec, RankScorer, Scorer, ScorerSpec, TickLoad};
+use isobar_analyzer::{BadBatch, Bursts, Guards, History, HistorySpec, RankScorer, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
     CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
     PlacementLimits, Role, ShardId, Verdict,
@@ -73,6 +74,8 @@ pub struct Brain {
     ranks: RankScorer,
     /// Who answers for which shard and horizon, the bound forecaster or the native one; none: always the bound one.
     guards: Option<Guards>,
+    /// Shards whose load no forecast foresaw; none: nobody looks for them.
+    bursts: Option<Bursts>,
     outscored: bool,
     /// What a forecast of one shard took of the bound forecaster last; 0: not known.
     fuel_per_row: u64,
@@ -117,6 +120,7 @@ impl Brain {
             builtin_score: scorer,
             ranks: scores::rank_scorer(config.horizon_steps),
             guards: config.guard.clone().map(Guards::new),
+            bursts: config.bursts.map(Bursts::new),
             outscored: false,
             fuel_per_row: 0,
             forecasts: Forecasts::none(),
@@ -187,6 +191,9 @@ impl Brain {
     pub fn forget(&mut self, shards: &[ShardId]) {
         self.history.forget(shards);
         self.shares.forget(shards);
+        if let Some(bursts) = &mut self.bursts {
+            bursts.forget(shards);
+        }
         if let Some(guards) = &mut self.guards {
             guards.retain(|shard| !shards.contains(&shard));
         }
@@ -307,6 +314,7 @@ impl Brain {
         let mut blobs = Blobs::new(self.config.recording);
         let mut evaluations = Vec::new();
 
+        let mut notes = self.note_bursts(observation, &mut events);
         let closed = self.record(observation);
         if closed.is_some() || self.stale {
             evaluations.push(self.forecast_all(&mut blobs, &mut events));
@@ -316,7 +324,7 @@ impl Brain {
         let view = self.view(observation, rules, seed, Scope::Policies);
         let (plan, evaluation) = self.propose(&view, &mut blobs, &mut events);
         evaluations.push(evaluation);
-        let mut notes = plan.notes;
+        notes.extend(plan.notes);
 
         // Drains may move what policies do not see.
         let all_seen = view.shards.ids.len() >= observation.shards.len();
@@ -397,6 +405,7 @@ impl Brain {
         self.last_moved.retain(|_, at| observation.now.since_ms(*at) <= kept_ms);
 
         let closed = self.history.record(observation.now, observation.span_ms, &loads)?;
+        self.withhold_bursts(&closed);
         let first = self.history.step_at(closed.start);
         for step in first..first + u64::from(closed.steps) {
             self.score.occurred(step, |shard| self.history.value(shard, step));
@@ -410,7 +419,7 @@ impl Brain {
     }
 
     fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32, scope: Scope) -> ClusterView {
-        let quantiles = self.config.quantiles.clone();
+        let quantiles = &self.config.quantiles;
         let nodes = observation.nodes.iter().map(|node| NodeFact {
             id: node.id,
             zone: node.zone,
@@ -425,6 +434,12 @@ impl Brain {
         let width = quantiles.len() * self.config.horizon_steps as usize;
         let shards = observation.shards.iter().map(|shard| {
             let load = self.measured(shard, observation.now);
+            // A shard without a forecast goes on as it is.
+            let mut predicted = self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec);
+            if let Some(bursts) = &self.bursts {
+                let (start, step_ms) = (self.forecasts.start, self.config.step_ms);
+                bursts.raise(shard.id, start, step_ms, quantiles, &mut predicted);
+            }
             let mode = rules.keyspaces.get(&shard.keyspace).map_or(Mode::Advise, |rule| rule.mode);
             ShardFact {
                 id: shard.id,
@@ -433,8 +448,7 @@ impl Brain {
                 bytes: shard.bytes,
                 leader_load: load,
                 follower_share: self.shares.of(shard.id),
-                // A shard without a forecast goes on as it is.
-                predicted: self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec),
+                predicted,
                 last_moved: self.last_moved.get(&shard.id).copied().unwrap_or_default(),
                 move_steps: self.config.move_pace.steps(shard.bytes, self.config.step_ms),
                 in_scope: scope == Scope::Everything || mode != Mode::Observe,
@@ -444,7 +458,7 @@ impl Brain {
             now: observation.now,
             step_ms: self.config.step_ms,
             steps: self.config.horizon_steps,
-            quantiles,
+            quantiles: quantiles.clone(),
             nodes: nodes.collect(),
             shards: shards.collect(),
             moving: observation.moving.clone(),
@@ -454,9 +468,12 @@ impl Brain {
         .build()
     }
 
-    /// Leader load over the last closed step, where that is recent; else over the last tick. Of a shard whose node is silent, what the native
-    /// forecaster expects: taken for idle, it would draw others to its node.
+    /// Leader load over the last closed step, where that is recent; else over the last tick. In a burst, over its last ticks. Of a shard whose
+    /// node is silent, what the native forecaster expects: taken for idle, it would draw others to its node.
     fn measured(&self, shard: &ShardObservation, now: InstantMs) -> f32 {
+        if let Some(burst) = self.bursts.as_ref().and_then(|bursts| bursts.of(shard.id)) {
+            return burst.level;
+        }
         let end = self.history.end();
         let recent = now.since_ms(self.history.start_of(end)) < u64::from(self.config.step_ms);
         let last = end.checked_sub(1).filter(|_| recent).map_or(f32::NAN, |step| self.history.value(shard.id, step));
@@ -470,7 +487,12 @@ impl Brain {
         let mut expected = Vec::with_capacity(view.shards.ids.len() * steps);
         for (&shard, &load) in view.shards.ids.iter().zip(&view.shards.leader_load) {
             let median = self.builtin_forecasts.median(shard);
+            let first = expected.len();
             expected.extend((0..steps).map(|step| median.get(step).copied().unwrap_or(load)));
+            if let Some(bursts) = &self.bursts {
+                let (start, step_ms) = (self.builtin_forecasts.start, self.config.step_ms);
+                bursts.raise(shard, start, step_ms, &[0.5], &mut expected[first..]);
+            }
         }
         expected
     }

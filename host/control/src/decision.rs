@@ -1,7 +1,9 @@
 //! What a decision record refers to: the inputs and outputs of each evaluation, as bytes under their digests.
 
 use crate::brain::{Bound, Recording};
-use isobar_model::{DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, Link, LoadBatch, Role};
+use isobar_model::{
+    DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, Link, LoadBatch, Role, ShardId,
+};
 use isobar_ports::Usage;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,8 @@ pub struct Reopened {
     pub from: InstantMs,
     /// End of the stored history it was shown.
     pub to: InstantMs,
+    /// Steps of it, by their start, that were shown to it as missing: a burst was on.
+    pub withheld: Vec<(ShardId, InstantMs)>,
 }
 
 /// Collects the blobs of one tick.

@@ -30,6 +30,8 @@ pub enum ForecastAnswerer {
     Guarded,
     /// The native forecaster: the shard is not among the hottest that a tick's fuel allows to ask the policy about.
     Unasked,
+    /// Nobody foresaw its load: what is measured, carried on for as long as bursts last, above whoever's forecast it is.
+    Burst,
 }
 
 /// What a forecaster answers, in the metric's unit.

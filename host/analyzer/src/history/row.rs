@@ -1,12 +1,14 @@
 //! One shard's steps: a run of values from a first step on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Values of consecutive steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     first: u64,
     values: VecDeque<f32>,
+    /// Steps that forecasters are not shown.
+    withheld: BTreeSet<u64>,
 }
 
 impl Row {
@@ -33,6 +35,23 @@ impl Row {
         at.and_then(|at| self.values.get(at)).copied().unwrap_or(f32::NAN)
     }
 
+    /// The value that forecasters are shown.
+    pub(super) fn shown(&self, step: u64) -> f32 {
+        if self.withheld.contains(&step) { f32::NAN } else { self.get(step) }
+    }
+
+    /// Steps withheld from `from` on.
+    pub(super) fn withheld(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
+        self.withheld.range(from..).copied()
+    }
+
+    /// Withholds a step that is kept.
+    pub(super) fn withhold(&mut self, step: u64) {
+        if (self.first..self.end()).contains(&step) {
+            self.withheld.insert(step);
+        }
+    }
+
     /// Writes the values of the steps from `first` on, where they are kept; leaves the others as they are.
     pub(super) fn read(&self, first: u64, out: &mut [f32]) {
         let end = first.saturating_add(out.len() as u64).min(self.end());
@@ -49,6 +68,7 @@ impl Row {
         let keep = keep.max(1) as u64;
         if self.values.is_empty() || step >= self.end().saturating_add(keep) {
             self.values.clear();
+            self.withheld.clear();
             self.first = step;
         }
         if step < self.first {
@@ -71,9 +91,13 @@ impl Row {
         while self.first < step && self.values.pop_front().is_some() {
             self.first += 1;
         }
+        while self.withheld.first().is_some_and(|withheld| *withheld < self.first) {
+            self.withheld.pop_first();
+        }
     }
 
     pub(super) fn scaled(&self, share: f32) -> Self {
-        Self { first: self.first, values: self.values.iter().map(|v| v * share).collect() }
+        let values = self.values.iter().map(|v| v * share).collect();
+        Self { first: self.first, values, withheld: self.withheld.clone() }
     }
 }

@@ -176,3 +176,17 @@ fn a_run_of_steps_is_read_with_gaps_where_nothing_is_known() {
     history.read(B, 8, &mut out);
     assert!(same(&out, &[f32::NAN; 6]));
 }
+
+#[test]
+fn a_step_withheld_is_missing_to_those_who_observe_and_to_nobody_else() {
+    let mut history = history(3);
+    history.import(&batch(0, &[A, B], &[1.0, 2.0, 3.0, 4.0])).unwrap();
+    history.withhold(A, 1);
+    history.withhold(A, 7);
+    assert!(same(&history.batches(0, 256)[0].values, &[1.0, f32::NAN, 3.0, 4.0]));
+    assert_eq!((history.value(A, 1), history.batch(1, 2, &[A]).values), (2.0, vec![2.0]));
+    assert_eq!(history.withheld(0).collect::<Vec<_>>(), [(A, 1)]);
+    // Promise 8: the mark goes with its step.
+    history.import(&batch(2 * 300_000, &[A], &[5.0, 6.0, 7.0])).unwrap();
+    assert_eq!(history.withheld(0).count(), 0);
+}

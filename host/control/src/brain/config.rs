@@ -1,6 +1,6 @@
 //! How a brain is set.
 
-use isobar_analyzer::GuardSpec;
+use isobar_analyzer::{BurstSpec, GuardSpec};
 use isobar_model::PlacementLimits;
 use isobar_planner::CheckSettings;
 
@@ -72,6 +72,8 @@ pub struct BrainConfig {
     pub score_horizons: Vec<u32>,
     /// When the bound forecaster yields to the native one, shard by shard and horizon by horizon; none: never.
     pub guard: Option<GuardSpec>,
+    /// When a load that no forecast foresaw is a burst; none: nobody looks for bursts.
+    pub bursts: Option<BurstSpec>,
     /// Fuel that the bound forecaster may use for one tick's forecasts. Where all shards take more, the hottest get it and the native
     /// forecaster answers for the others. Fuel, not time, so that the same tick forecasts the same shards wherever it is replayed.
     pub forecast_fuel: u64,
@@ -108,6 +110,7 @@ impl Default for BrainConfig {
             save_every_steps: 12,
             score_horizons: vec![1, 6, 12, 24],
             guard: Some(GuardSpec::daily(QUANTILES.to_vec(), 288, 288)),
+            bursts: Some(BurstSpec::default()),
             forecast_fuel: 4_000_000_000,
             recording: Recording::Blobs,
         }

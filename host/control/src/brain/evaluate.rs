@@ -271,17 +271,24 @@ impl Brain {
         };
         self.forecaster.instance = Some(instance);
         self.forecaster.fed = fed;
+        Ok(self.reopened(saved, fed))
+    }
+
+    /// What an instance is shown that has seen the steps before `fed`.
+    fn reopened(&self, saved: Option<Digest>, fed: u64) -> Reopened {
         let (from, to) = (self.history.start_of(fed), self.history.start_of(self.history.end()));
-        Ok(Reopened { saved, from, to })
+        let withheld = self.history.withheld(fed).map(|(shard, step)| (shard, self.history.start_of(step))).collect();
+        Reopened { saved, from, to, withheld }
     }
 
     fn ask_native(&mut self, request: &ForecastRequest) -> Made {
-        let input = |observed| ForecastInput { observed, reopened: None, related: None, request: request.clone() };
+        // The whole of the history need not be told again: it is stored.
+        let reopened = (self.builtin_forecaster.fed == 0).then(|| self.reopened(None, 0));
+        let input = |observed| ForecastInput { observed, reopened, related: None, request: request.clone() };
         if request.shards.is_empty() {
             return Made { batch: ForecastBatch::default(), input: input(Vec::new()), usage: Usage::default() };
         }
         match self.native_answer(request) {
-            // The whole of the history need not be told again: it is stored.
             Ok((batch, observed, usage)) => Made { batch, input: input(observed), usage },
             Err(failure) => {
                 tracing::warn!(%failure, "the native forecaster failed, load is taken to go on as it is");

@@ -2,7 +2,7 @@
 
 use super::slot::Bound;
 use crate::decision::BUILTIN;
-use isobar_analyzer::PeakBand;
+use isobar_analyzer::{Bursts, Feared, PeakBand};
 use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -92,6 +92,17 @@ impl Forecasts {
         self.paths(shard).and_then(|paths| paths.get(q * horizon..(q + 1) * horizon)).unwrap_or_default()
     }
 
+    /// What is feared of a shard's step, 0 being the first forecast.
+    pub(super) fn feared(&self, shard: ShardId, step: usize) -> Option<Feared> {
+        let (paths, horizon) = (self.paths(shard)?, self.request.horizon as usize);
+        if step >= horizon {
+            return None;
+        }
+        let median = *paths.get(nearest(&self.request.quantiles, 0.5) * horizon + step)?;
+        let upper = *paths.chunks_exact(horizon).next_back()?.get(step)?;
+        Some(Feared { median, upper })
+    }
+
     /// The quantiles of the shard's peak next to those of `band`: low, feared, high.
     pub(super) fn peak(&self, shard: ShardId, band: [f32; 3]) -> Option<PeakBand> {
         let row = *self.rows.get(&shard)?;
@@ -101,13 +112,24 @@ impl Forecasts {
         Some(PeakBand { low: low?, feared: feared?, high: high? })
     }
 
-    pub(super) fn answer(&self, shards: impl Iterator<Item = ShardId>, step_ms: u32) -> ForecastAnswer {
+    /// The forecast of these shards, raised where one is in a burst.
+    pub(super) fn answer(
+        &self,
+        shards: impl Iterator<Item = ShardId>,
+        step_ms: u32,
+        bursts: Option<&Bursts>,
+    ) -> ForecastAnswer {
         let (quantiles, horizon) = (self.request.quantiles.len(), self.request.horizon as usize);
         let of = |shard| {
-            let (row, paths) = (*self.rows.get(&shard)?, self.paths(shard)?);
-            let peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles).unwrap_or_default().to_vec();
+            let (row, mut paths) = (*self.rows.get(&shard)?, self.paths(shard)?.to_vec());
+            let mut peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles).unwrap_or_default().to_vec();
+            let mut answerer = self.others.get(&shard).copied().unwrap_or_default();
+            if let Some((bursts, burst)) = bursts.and_then(|bursts| Some((bursts, bursts.of(shard)?))) {
+                bursts.raise(shard, self.start, step_ms, &self.request.quantiles, &mut paths);
+                peaks.iter_mut().for_each(|peak| *peak = peak.max(burst.level));
+                answerer = ForecastAnswerer::Burst;
+            }
             let paths = paths.chunks(horizon.max(1)).map(<[f32]>::to_vec).collect();
-            let answerer = self.others.get(&shard).copied().unwrap_or_default();
             Some(ShardForecast { shard, paths, peaks, answerer })
         };
         ForecastAnswer {

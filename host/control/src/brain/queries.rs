@@ -11,13 +11,13 @@ impl Brain {
     /// The forecast in force of these shards.
     #[must_use]
     pub fn forecast(&self, shards: &[ShardId]) -> ForecastAnswer {
-        self.forecasts.answer(shards.iter().copied(), self.config.step_ms)
+        self.forecasts.answer(shards.iter().copied(), self.config.step_ms, self.bursts.as_ref())
     }
 
     /// The forecast in force of all shards.
     #[must_use]
     pub fn forecast_of_all(&self) -> ForecastAnswer {
-        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms)
+        self.forecasts.answer(self.forecasts.request.shards.iter().copied(), self.config.step_ms, self.bursts.as_ref())
     }
 
     /// Load past and forecast.
@@ -33,7 +33,11 @@ impl Brain {
         let Some(view) = &self.last_view else { return Vec::new() };
         let as_it_is = |load| PeakBand { low: load, feared: load, high: load };
         let peaks: Vec<PeakBand> = (view.shards.ids.iter().zip(&view.shards.leader_load))
-            .map(|(&shard, &load)| self.forecasts.peak(shard, RANKED_BAND).unwrap_or_else(|| as_it_is(load)))
+            .map(|(&shard, &load)| {
+                let peak = self.forecasts.peak(shard, RANKED_BAND).unwrap_or_else(|| as_it_is(load));
+                let burst = self.bursts.as_ref().and_then(|bursts| bursts.of(shard)).map_or(0.0, |burst| burst.level);
+                PeakBand { feared: peak.feared.max(burst), high: peak.high.max(burst), ..peak }
+            })
             .collect();
         // Without peaks asked for, the ranking reads them from the paths.
         let peaks = if self.config.peak_steps == 0 { &[][..] } else { &peaks };

@@ -1,6 +1,8 @@
 //! What goes into one tick beside the observation, and what comes out.
 
-use isobar_model::{CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, LoadBatch, Move, NodeId, Role};
+use isobar_model::{
+    CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, LoadBatch, Move, NodeId, Role, ShardId,
+};
 use isobar_planner::KeyspaceRule;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ pub struct RoundRules {
     pub released: Vec<Move>,
 }
 
-/// Something about a policy that operators must hear of.
+/// Something that operators must hear of: about a policy, or a load that none foresaw.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum BrainEvent {
@@ -67,6 +69,26 @@ pub enum BrainEvent {
         judged: usize,
         /// Those among them where the native one answers.
         yielded: usize,
+    },
+    /// A shard's load is above what any forecast feared. Planners see what is measured, forecasters nothing of it.
+    BurstBegan {
+        /// Which.
+        shard: ShardId,
+        /// Start of its first tick.
+        since: InstantMs,
+        /// Load units per second.
+        load: f32,
+        /// What was feared at most.
+        feared: f32,
+    },
+    /// It is over, or has lasted so long that it is the shard's new level.
+    BurstEnded {
+        /// Which.
+        shard: ShardId,
+        /// From its first tick to its last.
+        lasted_ms: u64,
+        /// It goes on.
+        lasting: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! The loop with scripted policies.
 
+mod bursts;
 mod fakes;
 mod insights;
 mod policies;

@@ -52,6 +52,12 @@ impl Forecast {
                     )?,
                 }
             }
+            match count(ForecastAnswerer::Burst) {
+                0 => {}
+                shards => {
+                    writeln!(out, "{shards} shards in a burst that no forecast foresaw: what is measured, carried on")?
+                }
+            }
             let mut table = Table::new(&["shard", "quantile", "load a step", "peak"]);
             for shard in &forecast.shards {
                 for (q, path) in shard.paths.iter().enumerate() {

@@ -221,7 +221,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Tells operators what the policies did, and takes those that failed too often out of service.
+    /// Tells operators what the policies did and which bursts none foresaw, and takes those that failed too often out of service.
     async fn tell(&self, tick: &Tick) {
         for event in &tick.events {
             let text = match event {
@@ -246,10 +246,27 @@ impl Controller {
                 BrainEvent::PolicyOutscored { policy, judged, yielded, .. } => format!(
                     "policy {policy} forecasts worse than the built-in one on {yielded} of {judged} shards and horizons; there the built-in one answers meanwhile"
                 ),
+                BrainEvent::BurstBegan { shard, load, feared, .. } => format!(
+                    "shard {shard} is in a burst: {load:.1} load units/s where forecasts feared {feared:.1} at most; placers see what is measured until it is over"
+                ),
+                BrainEvent::BurstEnded { shard, lasted_ms, lasting: false } => {
+                    format!("the burst of shard {shard} is over, it lasted {} s", lasted_ms / 1_000)
+                }
+                BrainEvent::BurstEnded { shard, lasted_ms, lasting: true } => format!(
+                    "the burst of shard {shard} lasts: after {} s it is taken for the shard's new level, which forecasters learn from now on",
+                    lasted_ms / 1_000
+                ),
             };
-            tracing::warn!(text, "policy event");
+            let kind = match event {
+                BrainEvent::BurstBegan { .. } | BrainEvent::BurstEnded { .. } => "burst",
+                BrainEvent::PolicyFailed { .. }
+                | BrainEvent::PolicyRecovered { .. }
+                | BrainEvent::PolicyQuarantined { .. }
+                | BrainEvent::PolicyOutscored { .. } => "policy",
+            };
+            tracing::warn!(kind, text, "event of a tick");
             let data = serde_json::to_value(event).unwrap_or_default();
-            self.here.events.publish(tick.record.now, "policy", text, data);
+            self.here.events.publish(tick.record.now, kind, text, data);
         }
     }
 }
