@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     for name in names {
         let policy = first_party().iter().find(|policy| policy.role == Role::Forecast && policy.name == name);
         let policy = policy.with_context(|| format!("there is no first-party forecaster {name}"))?;
-        let inspection = host.inspect(policy.component).map_err(|rejection| anyhow::anyhow!("{rejection:?}"))?;
+        let inspection = host.inspect(policy.component)?;
         let mut forecaster = host.forecaster(&inspection.digest, "{}", None)?;
         let [step, peak] = run(forecaster.as_mut(), &tenants, steps)?;
         println!(
