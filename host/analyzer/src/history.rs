@@ -232,8 +232,7 @@ impl History {
             .collect()
     }
 
-    /// Keeps a closed step from those who observe later. What they observe, a new history that [`import`](Self::import)s this one's batches
-    /// knows nothing of.
+    /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here, and is stored nowhere else.
     pub fn withhold(&mut self, shard: ShardId, step: u64) {
         if let Some(row) = self.rows.get_mut(&shard) {
             row.withhold(step);
