@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p isobar-analyzer --example heat_map_cost`
 
+#![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
+
 use isobar_analyzer::{HeatMap, HeatMapSpec, History, HistorySpec};
 use isobar_model::{InstantMs, LoadBatch, Metric, ShardId};
 use std::time::Instant;

@@ -128,7 +128,7 @@ impl<'a> Chart<'a> {
             .into_iter()
             .map(|(name, row)| Row { name: short(&name), values: &row.values })
             .collect();
-        let at = |columns: u32| instant(map.start.plus_ms(u64::from(columns) * map.column_ms));
+        let at = |columns: u32| instant(map.start.plus_ms(u64::from(columns).saturating_mul(map.column_ms)));
         let omitted = match map.omitted {
             0 => String::new(),
             omitted => format!("; {omitted} cooler shards are left out"),
@@ -237,19 +237,21 @@ impl<'a> Chart<'a> {
     fn paint_axis(&self, canvas: &mut dyn Canvas) {
         let far_enough =
             |tick: &u64| tick.saturating_mul(u64::from(self.cell_width)) / self.column_ms >= u64::from(TICK_DISTANCE);
-        let [.., longest] = TICKS_MS;
-        let tick = TICKS_MS.into_iter().find(far_enough).unwrap_or(longest);
-        let end = self.start.plus_ms(u64::from(self.columns) * self.column_ms).0;
-        let round = self.start.0.next_multiple_of(tick);
+        // Where columns last for days, every so many columns.
+        let sparse = || self.column_ms.saturating_mul(u64::from(TICK_DISTANCE / self.cell_width) + 1);
+        let tick = TICKS_MS.into_iter().find(far_enough).unwrap_or_else(sparse);
+        let end = self.start.0.saturating_add(u64::from(self.columns).saturating_mul(self.column_ms));
+        let round = self.start.0.checked_next_multiple_of(tick).filter(|round| *round <= end);
         // Where no round time falls into the picture, its start is better than nothing.
-        let (mut at, tick) = if round <= end { (round, tick) } else { (self.start.0, end - self.start.0 + 1) };
+        let whole = (end - self.start.0).saturating_add(1);
+        let (first, tick) = round.map_or((self.start.0, whole), |round| (round, tick));
         let bottom = self.bottom();
-        while at <= end {
+        let times = std::iter::successors(Some(first), |at| at.checked_add(tick).filter(|at| *at <= end));
+        for at in times {
             let offset = u128::from(at - self.start.0) * u128::from(self.cell_width) / u128::from(self.column_ms);
             let x = self.left + u32::try_from(offset).unwrap_or(0);
             canvas.fill(Area { x, y: bottom, width: 1, height: 4 }, Paint::Ink);
             canvas.text(x, bottom + NOW_BELOW, Anchor::Middle, &tick_label(at, tick));
-            at += tick;
         }
     }
 
