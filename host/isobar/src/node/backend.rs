@@ -20,9 +20,9 @@ use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, Shard
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
-    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, InstantMs,
-    Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, NodeForecast, NodeId, NodeMetric, NodeState, OperationId,
-    Revision, Role, RouteVersion, ShardId, ShardMap,
+    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, Keyspace,
+    KeyspaceId, LoadBatch, Metric, Migration, Mode, NodeForecast, NodeId, NodeMetric, NodeState, OperationId, Revision,
+    Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
