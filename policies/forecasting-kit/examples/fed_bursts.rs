@@ -114,8 +114,8 @@ fn case<M: SeriesModel>(
     let mut policy = Forecaster::<M>::new("")?;
     observe(&mut policy, 0, &y[..start])?;
     let over = start + length.min(LONGEST);
-    for step in start..over {
-        let load = y[step] * factor;
+    for (step, usual) in (start..over).zip(&y[start..]) {
+        let load = usual * factor;
         let feared = policy.predict(&request(1))?.values[FEARED];
         let seen = match shown {
             Shown::Never => truth(step),
