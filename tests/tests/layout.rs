@@ -65,6 +65,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["isobar-api"]),
     ("clap", &["isobar"]),
     ("parquet", &["isobar-intake", "isobar"]),
+    ("png", &["isobar"]),
+    ("embedded-graphics", &["isobar"]),
     ("wit-bindgen", &["policies"]),
     // Errors of libraries are types; only what ends in front of a person collects them.
     ("anyhow", &["isobar", "isobar-guest-build", "isobar-tests"]),
