@@ -3,6 +3,8 @@
 //! Each 5-minute step of the trace is told in thirty ticks of ten seconds, with the noise of counted requests. No constant was
 //! chosen on this trace.
 
+#![expect(clippy::unwrap_used, reason = "a failure is the test's")]
+
 use forecasting_kit::Forecaster;
 use isobar_analyzer::{BurstChange, BurstSpec, Bursts, Feared, TickLoad};
 use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
