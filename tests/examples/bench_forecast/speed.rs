@@ -11,9 +11,9 @@ use std::time::Instant;
 /// Shards observed, and of these forecast in one call. Fewer than a tick's, so that a forecast of milliseconds a shard stays within a call's limits.
 const OBSERVED_SHARDS: usize = 1_000;
 const FORECAST_SHARDS: usize = 200;
-/// Days of history before, and shards shown in one batch of it.
+/// Days of history before, and shards shown in one batch of it: as many as a node shows a new instance.
 const HISTORY_DAYS: usize = 14;
-const HISTORY_ROWS: usize = 100;
+const HISTORY_ROWS: usize = 32;
 /// Rounds over all policies in turn, so that a busy moment of the machine meets all alike; ticks in each.
 const ROUNDS: usize = 15;
 const TICKS: usize = 4;
