@@ -202,3 +202,70 @@ fn relative(losses: [f32; MEMBERS]) -> [f32; MEMBERS] {
     let mean = losses.iter().sum::<f32>() / MEMBERS as f32;
     if mean > 0.0 && mean.is_finite() { losses.map(|loss| loss / mean) } else { [f32::NAN; MEMBERS] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trials of members that say the truth plus `errors`, over `days` days of hours.
+    fn held(errors: [f32; MEMBERS], days: u64) -> Jury {
+        let court = Court::new(24);
+        let mut jury = Jury::new();
+        for step in 0..days * 24 {
+            jury.hear(&court, step, 100.0);
+            if court.begins(step + 1, 0, 0) {
+                let leads = court.leads().count();
+                jury.begin(step + 1, &errors.map(|error| vec![100.0 + error; leads * JUDGED.len()]));
+            }
+        }
+        assert!(jury.is_sound(&court, days * 24));
+        jury
+    }
+
+    #[test]
+    fn leads_lie_closer_together_near_by_and_end_at_a_day() {
+        let leads: Vec<u64> = Court::new(288).leads().collect();
+        assert_eq!((leads[..3].to_vec(), leads.last()), (vec![1, 2, 3], Some(&288)));
+        assert!(leads.is_sorted_by(|a, b| a < b) && leads.len() <= LEADS);
+        assert_eq!(Court::new(1).leads().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn before_any_trial_each_weighs_what_it_is_trusted_with() {
+        for weights in Jury::new().weights() {
+            assert!(weights.iter().zip(TRUST).all(|(weight, trust)| (weight - trust).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn a_member_that_errs_more_loses_its_weight_and_they_always_sum_to_one() {
+        for weights in held([1.0, 30.0, 1.0], 10).weights() {
+            assert!(weights[1] < 0.1 && weights[2] > weights[0], "{weights:?}");
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+        for weights in held([5.0; MEMBERS], 10).weights() {
+            assert!(
+                weights.iter().zip(TRUST).all(|(weight, trust)| (weight - trust).abs() < 1e-5),
+                "equals: {weights:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn trials_do_not_pile_up_and_old_ones_are_forgotten() {
+        let jury = held([1.0, 2.0, 3.0], 400);
+        assert!(jury.closed.len() <= TRIALS && jury.open.len() <= 3);
+        assert!(!Court::new(24).begins(13, 0, 24 + (TRIALS + 1) * 13), "its verdict would be forgotten by then");
+    }
+
+    #[test]
+    fn weights_change_gradually_with_the_lead() {
+        let court = Court::new(288);
+        let weights: [[f32; MEMBERS]; REACHES] =
+            std::array::from_fn(|reach| std::array::from_fn(|m| if m == reach { 1.0 } else { 0.0 }));
+        assert_eq!(court.weights_at(&weights, 1), weights[0]);
+        assert_eq!(court.weights_at(&weights, 288), weights[2]);
+        let firsts: Vec<f32> = (1..=288).map(|lead| court.weights_at(&weights, lead)[0]).collect();
+        assert!(firsts.is_sorted_by(|a, b| a >= b) && firsts.iter().any(|first| (0.2..0.8).contains(first)));
+    }
+}
