@@ -56,7 +56,7 @@ impl Brain {
         notes
     }
 
-    /// Keeps the steps just closed from forecasters where a burst was on: by what is planted in real load, they forecast up to ten times worse for
+    /// Keeps the steps just closed from forecasters where a burst was on: by what is planted in real load, they forecast up to twelve times worse for
     /// a day after one that they have seen (`policies/forecasting-kit/examples/fed_bursts.rs`).
     pub(super) fn withhold_bursts(&mut self, closed: &LoadBatch) {
         let Some(bursts) = &self.bursts else { return };
