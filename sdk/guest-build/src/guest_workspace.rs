@@ -181,7 +181,7 @@ fn cargo(root: &Path, toolchain: &Toolchain, folder: &Path, locked: bool) -> Com
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
         .env("CARGO_PROFILE_RELEASE_STRIP", "true")
-        .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(root).join("\x1f"));
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(root).join("\x1f"));
     if locked {
         command.arg("--locked");
     }
@@ -200,14 +200,16 @@ fn cargo(root: &Path, toolchain: &Toolchain, folder: &Path, locked: bool) -> Com
     command
 }
 
-/// Keeps this machine's folders out of panic messages. The workspace's parent too: guests share crates that lie beside their workspace.
-fn remapped_paths(root: &Path) -> Vec<String> {
+/// Vectors of 128 bits, which every host of this contract runs and which change no bit of a result. And what keeps this machine's folders
+/// out of panic messages: the workspace's parent too, since guests share crates that lie beside their workspace.
+fn rustflags(root: &Path) -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let around = root.parent().unwrap_or(root);
     // Of those that match, the compiler takes the last.
-    [remap(around, "sources")].into_iter().chain(cargo_home.iter().map(|home| remap(home, "cargo"))).collect()
+    let remapped = [remap(around, "sources")].into_iter().chain(cargo_home.iter().map(|home| remap(home, "cargo")));
+    ["-Ctarget-feature=+simd128".to_owned()].into_iter().chain(remapped).collect()
 }
 
 fn run(mut command: Command, manifest: &Path) -> Result<Output> {
