@@ -72,9 +72,16 @@ impl Drift {
     /// The deviation expected `lead` steps from now.
     #[must_use]
     pub fn carried_from_now(&self, bands: &Bands, lead: u64) -> f32 {
-        bands
-            .spot(lead)
-            .between(|band| self.carries[band].fast * self.fast_now + self.carries[band].slow * self.slow_now)
+        bands.spot(lead).between(|band| self.carried_now(band))
+    }
+
+    /// Writes the deviation expected at each lead from `first` on.
+    pub fn fill_carried(&self, bands: &Bands, first: u64, out: &mut [f32]) {
+        bands.fill_between(first, |band| self.carried_now(band), out);
+    }
+
+    fn carried_now(&self, band: usize) -> f32 {
+        self.carries[band].fast * self.fast_now + self.carries[band].slow * self.slow_now
     }
 
     /// Learns from the deviation at the next step, one to learn from and not yet pushed; `size` is the usual size of one.

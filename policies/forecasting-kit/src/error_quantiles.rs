@@ -35,28 +35,27 @@ pub fn forecast_from_errors<M: ExpectingModel>(
         (&mut *points, ask.horizon.max(ask.peak_steps)),
         (&mut *sizes, ask.horizon.max(ask.peak_steps)),
         (&mut *lead_errors, bands.leads().len() * levels),
-        (&mut *peak_errors, bands.leads().len() * levels),
+        (&mut *peak_errors, 2 * levels),
     ] {
         room.resize(length, 0.0);
     }
     model.expect(ask, points, sizes);
     let sketches = model.sketches();
     sketches.lead_quantiles(ask.levels, lead_errors);
-    for step in 0..ask.horizon {
-        let spot = bands.spot(ask.first + step as u64);
-        for level in 0..levels {
-            let error = spot.between(|band| lead_errors[band * levels + level]);
-            values[level * ask.horizon + step] = M::to_load(points[step] + sizes[step] * error);
+    let (points_asked, sizes_asked) = (&points[..ask.horizon], &sizes[..ask.horizon]);
+    for (level, path) in values.chunks_exact_mut(ask.horizon.max(1)).enumerate() {
+        bands.fill_between(ask.first, |band| lead_errors[band * levels + level], path);
+        for ((value, point), size) in path.iter_mut().zip(points_asked).zip(sizes_asked) {
+            *value = M::to_load(point + size * *value);
         }
     }
     if peaks.is_empty() {
         return;
     }
-    sketches.peak_quantiles(ask.levels, peak_errors);
     let highest = (0..ask.peak_steps).max_by(|a, b| points[*a].total_cmp(&points[*b])).unwrap_or(0);
-    let spot = bands.spot(ask.first - 1 + ask.peak_steps as u64);
-    for (level, peak) in peaks.iter_mut().enumerate() {
-        let error = spot.between(|band| peak_errors[band * levels + level]);
-        *peak = M::to_load(points[highest] + sizes[highest] * error);
+    let (errors, room) = peak_errors.split_at_mut(levels);
+    sketches.peak_quantiles(bands.spot(ask.first - 1 + ask.peak_steps as u64), ask.levels, room, errors);
+    for (peak, error) in peaks.iter_mut().zip(errors) {
+        *peak = M::to_load(points[highest] + sizes[highest] * *error);
     }
 }

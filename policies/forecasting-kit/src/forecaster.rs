@@ -281,14 +281,21 @@ fn check(request: &ForecastRequest) -> Result<(), Failure> {
 
 /// Makes quantiles of one series what the contract asks for: finite, not negative, and of one step not falling.
 fn mend(values: &mut [f32], horizon: usize) {
-    for at in 0..values.len() {
-        let below = at.checked_sub(horizon).map_or(0.0, |below| values[below]);
-        values[at] = bounded(values[at]).max(below);
+    let mut rows = values.chunks_exact_mut(horizon.max(1));
+    let Some(mut below) = rows.next() else { return };
+    below.iter_mut().for_each(|value| *value = bounded(*value));
+    for row in rows {
+        for (value, below) in row.iter_mut().zip(&*below) {
+            let load = bounded(*value);
+            *value = if load < *below { *below } else { load };
+        }
+        below = row;
     }
 }
 
 /// A load: finite and not negative.
 fn bounded(load: f32) -> f32 {
-    // Written so that NaN becomes 0.
-    if load > 0.0 { load.min(MAX_LOAD) } else { 0.0 }
+    // Written so that NaN becomes 0, and without a branch.
+    let capped = if load < MAX_LOAD { load } else { MAX_LOAD };
+    if load > 0.0 { capped } else { 0.0 }
 }

@@ -33,8 +33,8 @@ impl Spot {
 #[derive(Clone, Debug)]
 pub struct Bands {
     leads: Vec<u64>,
-    /// `spots[lead]`, up to a day.
-    spots: Vec<Spot>,
+    /// `shares[lead]`: where each lead, up to a day, lies between its band and the next.
+    shares: Vec<f32>,
     /// Steps between two samples.
     stride: u64,
     /// The share of its weight that an error keeps from one sample to the next.
@@ -57,17 +57,16 @@ impl Bands {
         let day = day.max(1);
         let mut leads: Vec<u64> = (0..63).map(|power| 1 << power).take_while(|lead| *lead < day).collect();
         leads.push(day);
-        let mut spots = Vec::with_capacity(day as usize + 1);
+        let mut shares = Vec::with_capacity(day as usize + 1);
         let mut band = 0;
         for lead in 0..=day {
             while band + 1 < leads.len() && leads[band + 1] <= lead {
                 band += 1;
             }
-            let share = match leads.get(band + 1) {
+            shares.push(match leads.get(band + 1) {
                 Some(next) if lead > leads[band] => (lead - leads[band]) as f32 / (next - leads[band]) as f32,
                 Some(_) | None => 0.0,
-            };
-            spots.push(Spot { band, share });
+            });
         }
         let keep = |stride: u64| 0.5f32.powf(stride as f32 / (half_life_days * day as f32));
         // Without a common divisor with the day, so that all times of day have their turn: what runs by timetable must not slip through.
@@ -83,7 +82,7 @@ impl Bands {
                 Window { stride, keep: keep(stride) }
             })
             .collect();
-        Self { leads, spots, stride, keep: keep(stride), windows, slow_share: (12.0 / day as f32).min(0.6) }
+        Self { leads, shares, stride, keep: keep(stride), windows, slow_share: (12.0 / day as f32).min(0.6) }
     }
 
     /// The leads, ascending, the last being a day.
@@ -119,8 +118,29 @@ impl Bands {
     /// Where `lead` lies; beyond a day errors are taken to grow no further.
     #[must_use]
     pub fn spot(&self, lead: u64) -> Spot {
-        let last = Spot { band: self.leads.len() - 1, share: 0.0 };
-        usize::try_from(lead).ok().and_then(|lead| self.spots.get(lead)).copied().unwrap_or(last)
+        let share = usize::try_from(lead).ok().and_then(|lead| self.shares.get(lead)).copied().unwrap_or(0.0);
+        Spot { band: self.leads.partition_point(|known| *known <= lead).saturating_sub(1), share }
+    }
+
+    /// Writes what lies at each lead from `first` on, of something known for each band: what [`Spot::between`] says of each.
+    pub fn fill_between(&self, first: u64, known: impl Fn(usize) -> f32, out: &mut [f32]) {
+        let mut rest = out;
+        let mut lead = first;
+        while !rest.is_empty() {
+            let Spot { band, .. } = self.spot(lead);
+            let low = known(band);
+            let Some(next) = self.leads.get(band + 1).copied() else {
+                rest.fill(low);
+                return;
+            };
+            let rise = known(band + 1) - low;
+            let (here, after) = rest.split_at_mut(rest.len().min((next - lead) as usize));
+            let shares = self.shares.get(lead as usize..).unwrap_or(&[]);
+            for (out, share) in here.iter_mut().zip(shares) {
+                *out = low + share * rise;
+            }
+            (rest, lead) = (after, next);
+        }
     }
 
     /// The share of its weight that the error of a window's maximum keeps until the band's next window.
@@ -206,12 +226,18 @@ impl LeadSketches {
 
     /// Error quantiles: `out[band * levels.len() + level]`.
     pub fn lead_quantiles(&self, levels: &[f32], out: &mut [f32]) {
-        fill(&self.leads, levels, out);
+        for (sketch, out) in self.leads.iter().zip(out.chunks_exact_mut(levels.len().max(1))) {
+            sketch.quantiles(levels, out);
+        }
     }
 
-    /// The same for the maximum over a window as long as the band's lead.
-    pub fn peak_quantiles(&self, levels: &[f32], out: &mut [f32]) {
-        fill(&self.peaks, levels, out);
+    /// Error quantiles of the maximum over a window that ends at `spot`, one for each level. `room`: for as many again.
+    pub fn peak_quantiles(&self, spot: Spot, levels: &[f32], room: &mut [f32], out: &mut [f32]) {
+        self.peaks[spot.band].quantiles(levels, out);
+        if spot.share > 0.0 {
+            self.peaks[spot.band + 1].quantiles(levels, room);
+            out.iter_mut().zip(room).for_each(|(low, high)| *low += spot.share * (*high - *low));
+        }
     }
 
     /// Whether learning could have made it: what a restored one must prove.
@@ -282,15 +308,6 @@ fn common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-fn fill(sketches: &[Sketch], levels: &[f32], out: &mut [f32]) {
-    if levels.is_empty() {
-        return;
-    }
-    for (sketch, out) in sketches.iter().zip(out.chunks_exact_mut(levels.len())) {
-        sketch.quantiles(levels, out);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +321,19 @@ mod tests {
         assert_eq!(bands.spot(288), Spot { band: 9, share: 0.0 });
         assert_eq!(bands.spot(100_000), Spot { band: 9, share: 0.0 });
         assert_eq!(Bands::new(1, 7.0).leads(), [1]);
+    }
+
+    #[test]
+    fn a_whole_path_is_filled_as_each_spot_is() {
+        for (day, first) in [(288, 1), (288, 3), (24, 20), (1, 1), (7, 900)] {
+            let bands = Bands::new(day, 7.0);
+            let known = |band: usize| (band * band) as f32 - 3.0;
+            let mut path = vec![f32::NAN; 400];
+            bands.fill_between(first, known, &mut path);
+            for (lead, found) in (first..).zip(path) {
+                assert_eq!(found, bands.spot(lead).between(known), "day {day}, lead {lead}");
+            }
+        }
     }
 
     #[test]
@@ -323,7 +353,10 @@ mod tests {
         for (found, lead) in out.iter().zip(bands.leads()) {
             assert!((found / *lead as f32 - 1.0).abs() < 0.2, "lead {lead}: {found}");
         }
-        sketches.peak_quantiles(&[0.5], &mut out);
-        assert!(out.iter().all(|peak| (peak - 1.0).abs() < 0.3), "the maximum was expected one step ahead: {out:?}");
+        for lead in 1..=24 {
+            let mut peak = [0.0];
+            sketches.peak_quantiles(bands.spot(lead), &[0.5], &mut [0.0], &mut peak);
+            assert!((peak[0] - 1.0).abs() < 0.3, "the maximum was expected one step ahead: {peak:?}");
+        }
     }
 }

@@ -62,6 +62,21 @@ impl Ring {
         newer.iter().chain(older).take(count as usize).copied()
     }
 
+    /// The values of `N` steps from `first` on, NaN where they are not known. A step before 0 wraps round, as in [`before`](Self::before).
+    #[must_use]
+    pub fn lanes<const N: usize>(&self, first: u64) -> [f32; N] {
+        let oldest = self.next.wrapping_sub(first).wrapping_sub(1);
+        let start = self.slot(first);
+        // All within what is held, and in one piece: ages fall, so that the newest is the one that may not have come yet.
+        if oldest < self.values.len() as u64
+            && oldest + 1 >= N as u64
+            && let Some(Ok(run)) = self.values.get(start..start + N).map(TryInto::try_into)
+        {
+            return run;
+        }
+        std::array::from_fn(|lane| self.at(first.wrapping_add(lane as u64)))
+    }
+
     /// Whether it is as `new(steps, _)` would have made it and stands at step `next`: what a restored one must prove.
     #[must_use]
     pub fn fits(&self, steps: usize, next: u64) -> bool {
@@ -93,5 +108,9 @@ mod tests {
         assert!(Ring::new(4, 0).at(0).is_nan());
         assert_eq!(ring.run(13, 3).collect::<Vec<_>>(), [3.0, 4.0, 5.0]);
         assert_eq!(ring.run(15, 1).collect::<Vec<_>>(), [5.0]);
+        for first in 0..20 {
+            let lanes: [f32; 2] = ring.lanes(first);
+            assert_eq!(lanes.map(f32::to_bits), [ring.at(first), ring.at(first + 1)].map(f32::to_bits), "{first}");
+        }
     }
 }

@@ -24,6 +24,10 @@ pub struct Season {
 
 /// One value for each guess, NaN where history does not reach.
 pub type Guesses = [f32; GUESSES];
+/// Steps guessed at once, as vectors: sixteen, four to a vector of 128 bits.
+pub const LANES: usize = 16;
+/// For each guess, one value for each of [`LANES`] steps.
+pub type GuessLanes = [[f32; LANES]; GUESSES];
 /// What each guess weighs; the best one 1.
 type Weights = [f32; GUESSES];
 
@@ -48,6 +52,36 @@ impl Season {
         let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.before(same_time, ago * day));
         let weekdays = [1, 2, 3, 4].map(|ago| history.before(same_weekday, ago * WEEK as u64 * day));
         [days[0], mean(&days[..3]), median(days), mean(&weekdays), usual]
+    }
+
+    /// The same for each of [`LANES`] steps from `step` on.
+    #[must_use]
+    pub fn guesses_of_lanes(history: &Ring, day: u64, step: u64, usual: f32) -> GuessLanes {
+        let newest = history.next().saturating_sub(1);
+        if step + LANES as u64 - 1 > newest + day {
+            // Not all look at the same days.
+            let guesses: [Guesses; LANES] =
+                std::array::from_fn(|lane| Self::guesses(history, day, step + lane as u64, usual));
+            return std::array::from_fn(|guess| guesses.map(|guesses| guesses[guess]));
+        }
+        let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.lanes::<LANES>(step.wrapping_sub(ago * day)));
+        let later = [2, 3, 4].map(|ago| history.lanes(step.wrapping_sub(ago * WEEK as u64 * day)));
+        let weekdays = [days[WEEK - 1], later[0], later[1], later[2]];
+        [days[0], mean_of_lanes(&days[..3]), median_of_lanes(&days), mean_of_lanes(&weekdays), [usual; LANES]]
+    }
+
+    /// What [`mix`](Self::mix) makes of each.
+    #[must_use]
+    pub fn mix_lanes(&self, guesses: &GuessLanes) -> [f32; LANES] {
+        let (mut sums, mut totals) = ([0.0; LANES], [0.0; LANES]);
+        for (guesses, weight) in guesses.iter().zip(self.weights) {
+            for ((guess, sum), total) in guesses.iter().zip(&mut sums).zip(&mut totals) {
+                let is_known = !guess.is_nan();
+                *sum += if is_known { weight * guess } else { 0.0 };
+                *total += if is_known { weight } else { 0.0 };
+            }
+        }
+        std::array::from_fn(|lane| sums[lane] / totals[lane])
     }
 
     /// Whether `guesses` know anything of the time of day.
@@ -119,14 +153,43 @@ fn mean(values: &[f32]) -> f32 {
     sum / count
 }
 
+fn mean_of_lanes(values: &[[f32; LANES]]) -> [f32; LANES] {
+    let (mut sums, mut counts) = ([0.0; LANES], [0.0; LANES]);
+    for values in values {
+        for ((value, sum), count) in values.iter().zip(&mut sums).zip(&mut counts) {
+            let is_known = !value.is_nan();
+            *sum += if is_known { *value } else { 0.0 };
+            *count += if is_known { 1.0 } else { 0.0 };
+        }
+    }
+    std::array::from_fn(|lane| sums[lane] / counts[lane])
+}
+
+/// The exchanges that bring the fourth of seven to its place and sort no more than that (N. Devillard, "Fast median search", 1998).
+const EXCHANGES: [(usize, usize); 13] =
+    [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
+
+fn median_of_lanes(values: &[[f32; LANES]; WEEK]) -> [f32; LANES] {
+    // All are looked at without a branch: most have none.
+    if values.iter().flatten().fold(false, |missing, value| missing | value.is_nan()) {
+        return std::array::from_fn(|lane| median(std::array::from_fn(|day| values[day][lane])));
+    }
+    let mut sorted = *values;
+    for (low, high) in EXCHANGES {
+        let (a, b) = (sorted[low], sorted[high]);
+        for lane in 0..LANES {
+            sorted[low][lane] = if b[lane] < a[lane] { b[lane] } else { a[lane] };
+            sorted[high][lane] = if b[lane] < a[lane] { a[lane] } else { b[lane] };
+        }
+    }
+    sorted[WEEK / 2]
+}
+
 /// Of what is known.
 fn median(values: [f32; WEEK]) -> f32 {
     if values.iter().any(|value| value.is_nan()) {
         return median_of_some(values);
     }
-    // The exchanges that bring the fourth of seven to its place and sort no more than that (N. Devillard, "Fast median search", 1998).
-    const EXCHANGES: [(usize, usize); 13] =
-        [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
     let mut sorted = values;
     for (low, high) in EXCHANGES {
         let (a, b) = (sorted[low], sorted[high]);
@@ -186,6 +249,30 @@ mod tests {
         assert!((season.mix(&[10.0, 9.0, 8.0, 12.0, 5.0]) - 12.0).abs() < 1e-3);
         assert_eq!(season.mix(&[10.0, f32::NAN, f32::NAN, f32::NAN, f32::NAN]), 10.0, "what is there is used");
         assert!(season.mix(&[f32::NAN; GUESSES]).is_nan());
+    }
+
+    #[test]
+    fn many_steps_at_once_are_guessed_as_each_is() {
+        let load = |step: u64| match step % 13 {
+            5 => f32::NAN,
+            rest => (rest * step % 101) as f32,
+        };
+        for (days, gaps) in [(40, true), (40, false), (3, true), (1, false), (0, true)] {
+            let mut ring = Ring::new(14 * 24, 7);
+            (0..days * 24).for_each(|step| ring.push(if gaps { load(step) } else { (step * step % 97) as f32 }));
+            let mut season = Season::new();
+            season.learn(24, &[1.0, 2.0, f32::NAN, 4.0, 5.0], 3.0, 1e9);
+            season.weigh();
+            for step in ring.next().saturating_sub(30)..ring.next() + 60 {
+                let lanes = Season::guesses_of_lanes(&ring, 24, step, 7.5);
+                let mixed = season.mix_lanes(&lanes);
+                for lane in 0..LANES {
+                    let one = Season::guesses(&ring, 24, step + lane as u64, 7.5);
+                    assert_eq!(lanes.map(|guesses| guesses[lane].to_bits()), one.map(f32::to_bits));
+                    assert_eq!(mixed[lane].to_bits(), season.mix(&one).to_bits());
+                }
+            }
+        }
     }
 
     #[test]

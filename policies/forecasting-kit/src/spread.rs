@@ -37,7 +37,23 @@ impl Spread {
     /// The usual size of an error at `step`, more than 0. `usual`: the usual value, whatever the time.
     #[must_use]
     pub fn size_at(&self, day: u64, step: u64, usual: f32) -> f32 {
-        let own = self.times[time(day, step)];
+        self.size(time(day, step), usual)
+    }
+
+    /// Writes the usual size of an error at each step from `step` on.
+    pub fn fill_sizes(&self, day: u64, step: u64, usual: f32, out: &mut [f32]) {
+        let (mut rest, mut of_day) = (out, step % day);
+        while !rest.is_empty() {
+            let time = of_day * TIMES as u64 / day;
+            let end = ((time + 1) * day).div_ceil(TIMES as u64).min(day);
+            let (here, after) = rest.split_at_mut(rest.len().min((end - of_day) as usize));
+            here.fill(self.size(time as usize, usual));
+            (rest, of_day) = (after, end % day);
+        }
+    }
+
+    fn size(&self, time: usize, usual: f32) -> f32 {
+        let own = self.times[time];
         let mixed = if own.is_nan() { self.overall } else { OWN_SHARE * own + (1.0 - OWN_SHARE) * self.overall };
         mixed + LEAST_SHARE * usual.abs() + LEAST
     }
@@ -98,6 +114,11 @@ mod tests {
         }
         let (quiet, loud) = (spread.size_at(48, 10, 0.0), spread.size_at(48, 40, 0.0));
         assert!(quiet < 2.5 && loud > 7.0, "{quiet} {loud}");
+        for (day, from) in [(48, 5), (288, 1000), (7, 3), (1, 9)] {
+            let mut sizes = [0.0; 700];
+            spread.fill_sizes(day, from, 3.0, &mut sizes);
+            assert!((from..).zip(sizes).all(|(step, size)| size == spread.size_at(day, step, 3.0)), "days of {day}");
+        }
         assert!(spread.is_sound());
     }
 

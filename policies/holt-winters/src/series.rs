@@ -169,18 +169,14 @@ impl SeriesModel for Series {
 
 impl ExpectingModel for Series {
     fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
-        let seasons = ask.seasons;
-        let now = self.history.next() - 1;
+        let (seasons, next) = (ask.seasons, self.history.next() - 1 + ask.first);
         let chosen = &self.smoothers[self.chosen];
-        for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
-            let lead = ask.first + i as u64;
-            let step = now + lead;
-            *point = chosen.level
-                + Smoother::trend_after(chosen.trend, lead)
-                + chosen.season_at(step)
-                + self.drift.carried_from_now(&seasons.bands, lead);
-            *size = self.spread.size_at(seasons.day, step, self.usual);
+        self.drift.fill_carried(&seasons.bands, ask.first, points);
+        for (i, point) in points.iter_mut().enumerate() {
+            let trend = Smoother::trend_after(chosen.trend, ask.first + i as u64);
+            *point += chosen.level + trend + chosen.season_at(next + i as u64);
         }
+        self.spread.fill_sizes(seasons.day, next, self.usual, sizes);
     }
 
     fn sketches(&self) -> &LeadSketches {

@@ -1,5 +1,6 @@
 use forecasting_kit::{
-    Ask, Drift, ExpectingModel, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spread, forecast_from_errors,
+    Ask, Drift, ExpectingModel, LANES, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spread,
+    forecast_from_errors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -166,13 +167,14 @@ impl SeriesModel for Series {
 
 impl ExpectingModel for Series {
     fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
-        let seasons = ask.seasons;
-        for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
-            let lead = ask.first + i as u64;
-            let (season, carried) = self.expectation(seasons, lead);
-            *point = season + carried;
-            *size = self.spread.size_at(seasons.day, self.history.next() - 1 + lead, self.usual);
+        let (seasons, next) = (ask.seasons, self.history.next() - 1 + ask.first);
+        self.drift.fill_carried(&seasons.bands, ask.first, points);
+        for (points, step) in points.chunks_mut(LANES).zip((next..).step_by(LANES)) {
+            let expected =
+                self.season.mix_lanes(&Season::guesses_of_lanes(&self.history, seasons.day, step, self.usual));
+            points.iter_mut().zip(expected).for_each(|(point, expected)| *point += expected);
         }
+        self.spread.fill_sizes(seasons.day, next, self.usual, sizes);
     }
 
     fn sketches(&self) -> &LeadSketches {
