@@ -1,15 +1,18 @@
 use crate::weights::{Damage, Reader};
 
-/// Outputs computed at once: four vectors of 128 bits.
-const LANES: usize = 16;
+/// Outputs computed at once: eight vectors of 128 bits, as many as can be added to while the first is still being added.
+const WIDE: usize = 32;
+/// What is left over is computed so many at once.
+const NARROW: usize = 16;
 
 /// A fully connected layer. Each output is summed in the order of the inputs, so that vectors give the same bits as single numbers.
 #[derive(Debug)]
 pub(crate) struct Dense {
     inputs: usize,
-    outputs: usize,
+    room: usize,
     /// For each block of outputs, its bias, then one row for each input; the last block is filled up with 0.
-    rows: Vec<[f32; LANES]>,
+    wide: Vec<[f32; WIDE]>,
+    narrow: Vec<[f32; NARROW]>,
 }
 
 impl Dense {
@@ -17,40 +20,64 @@ impl Dense {
     pub(crate) fn read(reader: &mut Reader<'_>, inputs: usize, outputs: usize) -> Result<Self, Damage> {
         let weights = reader.numbers(inputs * outputs)?;
         let biases = reader.numbers(outputs)?;
-        let rows_of = |block: usize| {
-            let row = move |values: &[f32]| {
-                std::array::from_fn(|lane| values.get(block * LANES + lane).copied().unwrap_or(0.0))
-            };
-            std::iter::once(row(&biases)).chain(weights.chunks(outputs).map(row)).collect::<Vec<_>>()
-        };
-        Ok(Self { inputs, outputs, rows: (0..outputs.div_ceil(LANES)).flat_map(rows_of).collect() })
+        // One narrow block if that is enough for what wide ones leave.
+        let is_narrow = (1..=NARROW).contains(&(outputs % WIDE));
+        let wide = if is_narrow { outputs / WIDE } else { outputs.div_ceil(WIDE) };
+        let table = Table { weights: &weights, biases: &biases };
+        Ok(Self {
+            inputs,
+            room: wide * WIDE + if is_narrow { NARROW } else { 0 },
+            wide: (0..wide).flat_map(|block| table.rows(block * WIDE)).collect(),
+            narrow: if is_narrow { table.rows(wide * WIDE).collect() } else { Vec::new() },
+        })
     }
 
     /// Numbers that [`apply`](Self::apply) writes: as many as there are outputs, and a few more to fill the last block.
     pub(crate) fn room(&self) -> usize {
-        self.outputs.div_ceil(LANES) * LANES
+        self.room
     }
 
     /// Adds to `out`, which is `room` long, the layer's answer to `x`.
-    #[cfg_attr(target_family = "wasm", target_feature(enable = "simd128"))]
     pub(crate) fn add(&self, x: &[f32], out: &mut [f32]) {
-        for (out, rows) in out.chunks_exact_mut(LANES).zip(self.rows.chunks_exact(self.inputs + 1)) {
-            let Some((bias, rows)) = rows.split_first() else { continue };
-            let mut sums = *bias;
-            for (x, row) in x.iter().zip(rows) {
-                for (sum, weight) in sums.iter_mut().zip(row) {
-                    *sum += x * weight;
-                }
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out += sum;
-            }
+        let (wide, narrow) = out.split_at_mut(self.wide.len() / (self.inputs + 1) * WIDE);
+        for (out, rows) in wide.chunks_exact_mut(WIDE).zip(self.wide.chunks_exact(self.inputs + 1)) {
+            add_block(rows, x, out);
         }
+        add_block(&self.narrow, x, narrow);
     }
 
     /// Writes to `out`, which is `room` long, the layer's answer to `x`.
     pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         self.add(x, out);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    weights: &'a [f32],
+    biases: &'a [f32],
+}
+
+impl<'a> Table<'a> {
+    /// Bias and weights of the outputs from `first` on.
+    fn rows<const N: usize>(self, first: usize) -> impl Iterator<Item = [f32; N]> + use<'a, N> {
+        let Self { weights, biases } = self;
+        let row = move |values: &[f32]| std::array::from_fn(|lane| values.get(first + lane).copied().unwrap_or(0.0));
+        std::iter::once(row(biases)).chain(weights.chunks(biases.len().max(1)).map(row))
+    }
+}
+
+/// `rows`: the bias, then one for each of `x`.
+fn add_block<const N: usize>(rows: &[[f32; N]], x: &[f32], out: &mut [f32]) {
+    let Some((bias, rows)) = rows.split_first() else { return };
+    let mut sums = *bias;
+    for (x, row) in x.iter().zip(rows) {
+        for (sum, weight) in sums.iter_mut().zip(row) {
+            *sum += x * weight;
+        }
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out += sum;
     }
 }

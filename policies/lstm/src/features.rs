@@ -1,5 +1,5 @@
 use crate::math::{asinh, exp, ln, sin_cos_turns};
-use crate::window::{Scale, Window, Z_MAX, or};
+use crate::window::{NEAR, Scale, Window, Z_MAX, or};
 
 /// Last steps shown to the recurrent part one by one.
 const FINE: i64 = 16;
@@ -20,8 +20,6 @@ const DAYS: usize = 7;
 const LATER_DAYS: usize = 7;
 /// Earlier weeks looked at.
 const WEEKS: usize = 4;
-/// Neighbours in time looked at, to each side.
-const NEAR: i64 = 2;
 /// Values from which the quantiles of history are taken.
 const SAMPLE: i64 = 512;
 const SAMPLE_LEVELS: [f32; 7] = [0.02, 0.1, 0.25, 0.75, 0.9, 0.98, 1.0];
@@ -126,40 +124,43 @@ impl Features {
     /// Of the step `lead` steps ahead; 1 is the next.
     pub(crate) fn ahead(&self, window: &Window, lead: i64) -> Ahead {
         let (d, now) = (window.day, &self.now);
-        let z = |load: f32| self.scale.z(load);
         let step = window.end() + lead - 1;
         let days_ahead = (lead + d - 1) / d;
         let weeks_ahead = (lead + 7 * d - 1) / (7 * d);
         let day_place = |days: usize| step - (days_ahead + days as i64) * d;
-        let mut days: [f32; DAYS] = std::array::from_fn(|i| z(window.at(day_place(i))));
+        let week_place = |weeks: usize| step - (weeks_ahead + weeks as i64) * 7 * d;
+        let around: [(f32, f32); DAYS] = std::array::from_fn(|i| window.around(day_place(i)));
+        let mut looked_at = LookedAt {
+            days: std::array::from_fn(|i| window.at(day_place(i))),
+            later: std::array::from_fn(|i| window.at(day_place(DAYS + i))),
+            weeks: std::array::from_fn(|i| window.at(week_place(i))),
+            near: around.map(|(mean, _)| mean),
+            high: around.map(|(_, largest)| largest),
+            // Up to a day ahead, a week ago is seven days ago.
+            near_week: if week_place(0) == day_place(DAYS - 1) {
+                around[DAYS - 1].0
+            } else {
+                window.around(week_place(0)).0
+            },
+        };
+        looked_at.scale(&self.scale);
+        let LookedAt { mut days, later, mut weeks, mut near, high, near_week } = looked_at;
         let mean7 = or(mean(&days), now.eighth);
-        for value in &mut days {
-            *value = or(*value, mean7);
-        }
-        let later: [f32; LATER_DAYS] = std::array::from_fn(|i| z(window.at(day_place(DAYS + i))));
+        days = days.map(|value| or(value, mean7));
         let mean14 = or(mean(&later), mean7);
         let ordered = sorted(days);
         let median = ordered[DAYS / 2];
-        let week_place = |weeks: usize| step - (weeks_ahead + weeks as i64) * 7 * d;
-        let mut weeks: [f32; WEEKS] = std::array::from_fn(|i| z(window.at(week_place(i))));
         let newest = or(weeks[0], median);
-        for value in &mut weeks {
-            *value = or(*value, newest);
-        }
-        let around = |place: i64| (place - NEAR, place + NEAR + 1);
-        let mut near = [0.0; DAYS];
-        let mut highest = f32::MIN;
-        let mut high_sum = 0.0;
-        for (i, near) in near.iter_mut().enumerate() {
-            let (from, to) = around(day_place(i));
-            *near = or(z(window.mean(from, to)), days[i]);
-            let high = or(z(window.max(from, to)), *near);
+        weeks = weeks.map(|value| or(value, newest));
+        let (mut highest, mut high_sum) = (f32::MIN, 0.0);
+        for ((near, high), day) in near.iter_mut().zip(high).zip(days) {
+            *near = or(*near, day);
+            let high = or(high, *near);
             highest = highest.max(high);
             high_sum += high;
         }
         let near_mean = sum(&near) / DAYS as f32;
-        let (from, to) = around(week_place(0));
-        let near_week = or(z(window.mean(from, to)), weeks[0]);
+        let near_week = or(near_week, weeks[0]);
         let turns = lead as f32 / d as f32;
         let (sin, cos) = sin_cos_turns(turns);
         let mut inputs = Row::<STEP>::new();
@@ -202,6 +203,37 @@ impl Features {
             mean7 + now.above_days,
         ];
         Ahead { inputs: inputs.values, anchors }
+    }
+}
+
+/// Loads of the past that are looked at for one step to come.
+struct LookedAt {
+    days: [f32; DAYS],
+    later: [f32; LATER_DAYS],
+    weeks: [f32; WEEKS],
+    near: [f32; DAYS],
+    high: [f32; DAYS],
+    near_week: f32,
+}
+
+impl LookedAt {
+    /// From loads to units of z, all in one row, so that vectors can be used.
+    fn scale(&mut self, scale: &Scale) {
+        let mut row = [0.0; DAYS + LATER_DAYS + WEEKS + DAYS + DAYS + 1];
+        let Self { days, later, weeks, near, high, near_week } = self;
+        let own = std::slice::from_mut(near_week);
+        let parts: [&mut [f32]; 6] = [days, later, weeks, near, high, own];
+        let mut at = 0;
+        for part in &parts {
+            row[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        scale.z_all(&mut row);
+        at = 0;
+        for part in parts {
+            part.copy_from_slice(&row[at..at + part.len()]);
+            at += part.len();
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! The few functions the network needs, from additions and multiplications alone: the same bits on every machine, in Wasm or native,
 //! which the standard library's do not promise. Relative errors are below 3e-7 for the exponential and the logarithm.
 
+/// Added to a small number and taken away again, it leaves the nearest integer, which stands in the last bits meanwhile: 1.5 times 2^23.
+const ROUND: f32 = 12_582_912.0;
+
 /// 2^x is taken apart at the nearest integer; the rest is a polynomial (Taylor, to the sixth power).
+#[inline]
 pub(crate) fn exp(x: f32) -> f32 {
     // Past these the result is 0 or no longer an f32.
     let x = x.clamp(-87.0, 88.0);
-    let turns = (x * std::f32::consts::LOG2_E + 0.5).floor();
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let turns = rounded - ROUND;
     // ln 2 in two parts, so that the rest is exact (Cody and Waite).
     let r = x - turns * 0.693_359_4 + turns * 2.121_944_4e-4;
     let p = 1.0 / 720.0;
@@ -15,10 +20,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits(((turns as i32 + 127) << 23) as u32)
+    let power = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    p * f32::from_bits(power << 23)
 }
 
 /// The natural logarithm of a positive number; of others, that of the least one.
+#[inline]
 pub(crate) fn ln(x: f32) -> f32 {
     let x = x.clamp(f32::MIN_POSITIVE, f32::MAX);
     // Mantissa within √½ to √2.
@@ -37,10 +44,12 @@ pub(crate) fn ln(x: f32) -> f32 {
 }
 
 /// The inverse of [`sinh`].
+#[inline]
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = x.abs();
-    // Where the square would be lost, the series: x - x³/6.
-    let y = if a < 0.03 { a - a * a * a * (1.0 / 6.0) } else { ln(a + (a * a + 1.0).sqrt()) };
+    // Where the square would be lost, the series: x - x³/6. Both are computed, so that many can be computed at once.
+    let (series, log) = (a - a * a * a * (1.0 / 6.0), ln(a + (a * a + 1.0).sqrt()));
+    let y = if a < 0.03 { series } else { log };
     if x < 0.0 { -y } else { y }
 }
 
@@ -52,17 +61,21 @@ pub(crate) fn sinh(x: f32) -> f32 {
     0.5 * (e - 1.0 / e)
 }
 
+#[inline]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+#[inline]
 pub(crate) fn tanh(x: f32) -> f32 {
     2.0 / (1.0 + exp(-2.0 * x)) - 1.0
 }
 
 /// ln(1 + e^x).
+#[inline]
 pub(crate) fn softplus(x: f32) -> f32 {
-    if x > 15.0 { x } else { ln(1.0 + exp(x)) }
+    let log = ln(1.0 + exp(x));
+    if x > 15.0 { x } else { log }
 }
 
 /// Sine and cosine of so many turns.

@@ -9,6 +9,9 @@ use crate::weights::{Damage, Reader};
 const INPUT_LIMIT: f32 = 5.0;
 /// No answer is further out, in units of z.
 const Z_LIMIT: f32 = 13.0;
+/// Room for an answer's anchors, or its gaps, in whole vectors of 128 bits.
+const VECTORS: usize = 16;
+const _: () = assert!(ANCHORS <= VECTORS && PEAK_ANCHORS <= VECTORS && LEVELS.len() <= VECTORS);
 /// The median is corrected in these units, and gaps between quantiles start this narrow: where training began.
 const CORRECTION: f32 = 0.3;
 const GAP: f32 = -2.0;
@@ -154,14 +157,24 @@ impl Pass<'_> {
 fn answer<const N: usize>(anchors: &[f32; N], out: &[f32]) -> Answer {
     let (trust, rest) = out.split_at(N);
     let most = trust.iter().copied().fold(f32::MIN, f32::max);
+    // A few more than there are, so that all fit into vectors.
+    let mut weights = [f32::MIN; VECTORS];
+    weights[..N].copy_from_slice(trust);
+    for weight in &mut weights {
+        *weight = exp(*weight - most);
+    }
     let (mut sum, mut total) = (0.0, 0.0);
-    for (anchor, trust) in anchors.iter().zip(trust) {
-        let weight = exp(trust - most);
+    for (anchor, weight) in anchors.iter().zip(weights) {
         sum += weight * anchor;
         total += weight;
     }
     let middle = sum / total + CORRECTION * rest[0];
-    let gap = |i: usize| softplus(rest[1 + i] + GAP);
+    let mut gaps = [0.0; VECTORS];
+    gaps[..LEVELS.len() - 1].copy_from_slice(&rest[1..LEVELS.len()]);
+    for gap in &mut gaps {
+        *gap = softplus(*gap + GAP);
+    }
+    let gap = |i: usize| gaps[i];
     let mut answer = [middle; LEVELS.len()];
     for below in 0..MIDDLE {
         answer[MIDDLE - 1 - below] = answer[MIDDLE - below] - gap(below);

@@ -1,6 +1,8 @@
 use crate::math::asinh;
 use forecasting_kit::Ring;
 
+/// Neighbours in time looked at, to each side.
+pub(crate) const NEAR: i64 = 2;
 /// What is further off than this, in units of z, counts as this.
 pub(crate) const Z_MAX: f32 = 12.0;
 
@@ -70,10 +72,17 @@ impl Window {
         ((sum / f64::from(count)) as f32, count)
     }
 
-    /// The largest of what is known in `from..to`; NaN of none.
-    pub(crate) fn max(&self, from: i64, to: i64) -> f32 {
-        // `f32::max` passes over NaN.
-        self.part(from, to).iter().copied().fold(f32::NAN, f32::max)
+    /// Mean and largest of what is known at most [`NEAR`] from `place`; NaN of none.
+    pub(crate) fn around(&self, place: i64) -> (f32, f32) {
+        let (mut sum, mut count, mut largest) = (0.0f64, 0.0f64, f32::NAN);
+        for value in self.part(place - NEAR, place + NEAR + 1) {
+            let is_known = !value.is_nan();
+            sum += if is_known { f64::from(*value) } else { 0.0 };
+            count += if is_known { 1.0 } else { 0.0 };
+            // `f32::max` passes over NaN.
+            largest = largest.max(*value);
+        }
+        ((sum / count) as f32, largest)
     }
 
     /// `count` values at even distances over the whole, those known, ascending.
@@ -100,10 +109,18 @@ impl Scale {
         // NaN stays.
         asinh_or_nan((load - self.centre) / self.unit)
     }
+
+    /// Of many at once.
+    pub(crate) fn z_all(&self, loads: &mut [f32]) {
+        for load in loads {
+            *load = self.z(*load);
+        }
+    }
 }
 
 fn asinh_or_nan(u: f32) -> f32 {
-    if u.is_nan() { u } else { asinh(u).clamp(-Z_MAX, Z_MAX) }
+    let z = asinh(u).clamp(-Z_MAX, Z_MAX);
+    if u.is_nan() { u } else { z }
 }
 
 /// `value`, or `fallback` where it is not known.
@@ -123,8 +140,8 @@ mod tests {
         assert_eq!(window.mean_change(1, -2, 9), (1.5, 2));
         assert_eq!(window.mean_change(2, 0, 9), (1.5, 2));
         assert!(window.mean_change(9, 0, 9).0.is_nan());
-        assert_eq!((window.max(0, 3), window.at(3)), (3.0, 5.0));
-        assert!(window.at(-1).is_nan() && window.at(5).is_nan() && window.max(1, 2).is_nan());
+        assert_eq!((window.around(1), window.at(3)), ((3.0, 5.0), 5.0));
+        assert!(window.at(-1).is_nan() && window.at(5).is_nan() && window.around(-3).1.is_nan());
         assert_eq!(window.sample(5), [1.0, 3.0, 4.0, 5.0]);
     }
 }
