@@ -3,11 +3,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Quantiles that members are judged by.
-pub(crate) const JUDGED: [f32; 4] = [0.1, 0.5, 0.9, 0.98];
-/// Trials begun in a day, about. The network reads its past anew for each, some 6 M of fuel.
-const TRIALS_A_DAY: u64 = 2;
-/// Trials that weights rest on: six days of them. Twice as many weigh no better.
-const TRIALS: usize = 12;
+pub(crate) const JUDGED: [f32; 4] = [0.1, MEDIAN, 0.9, 0.98];
+pub(crate) const MEDIAN: f32 = 0.5;
+/// Trials begin this share of a day apart, each some three hours earlier in the day than the one before. More would cost more than they
+/// say: the network reads its past anew for each, some 5 M of fuel.
+const STRIDE: (u64, u64) = (7, 8);
+/// Trials that weights rest on: a week of them, all times of day among them. Twice as many weigh no better.
+const TRIALS: usize = 8;
 /// Leads looked at in one trial, at most.
 const LEADS: usize = 24;
 /// Short, middle and long leads are judged by themselves: up to a 24th of a day, up to a sixth, and beyond.
@@ -25,6 +27,17 @@ const POWER: f32 = 4.0;
 const LEAST_LOSS: f32 = 0.05;
 
 type Losses = [[f32; MEMBERS]; REACHES];
+
+/// What each member weighs at each reach.
+pub(crate) type Weights = [[f32; MEMBERS]; REACHES];
+
+/// What the mixture had said of a step, in the quantiles [`JUDGED`], and what came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) reach: usize,
+    pub(crate) said: [f32; JUDGED.len()],
+    pub(crate) value: f32,
+}
 
 /// Tries the members and says what each is to weigh.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +63,7 @@ struct Trial {
 /// When trials begin and what they look at, for days of so many steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Court {
-    day: u64,
+    pub(crate) day: u64,
     stride: u64,
     /// Logarithms of the leads in the middle of each reach.
     middles: [f32; REACHES],
@@ -59,9 +72,9 @@ pub(crate) struct Court {
 impl Court {
     pub(crate) fn new(day: u64) -> Self {
         // Without a common divisor with the day, so that all times of day have their turn.
-        let mut stride = (day / TRIALS_A_DAY).max(1);
+        let mut stride = (day * STRIDE.0 / STRIDE.1).max(1);
         while common_divisor(stride, day) > 1 {
-            stride += 1;
+            stride -= 1;
         }
         let edge = |i: usize| match i {
             0 => 1.0,
@@ -71,11 +84,9 @@ impl Court {
         Self { day, stride, middles: std::array::from_fn(|i| 0.5 * (edge(i).ln() + edge(i + 1).ln())) }
     }
 
-    /// Whether a trial begins before `step` is known, of which `to_come` more are at hand: one whose verdict would be forgotten by then
-    /// need not be held.
-    pub(crate) fn begins(&self, step: u64, phase: u64, to_come: usize) -> bool {
+    /// Whether a trial begins before `step` is known.
+    pub(crate) fn begins(&self, step: u64, phase: u64) -> bool {
         step.wrapping_add(phase).is_multiple_of(self.stride)
-            && (to_come as u64) < self.day + (TRIALS as u64 + 1) * self.stride
     }
 
     /// Leads looked at: closer together near by.
@@ -91,22 +102,22 @@ impl Court {
         })
     }
 
-    /// Weights at a lead: those of its reach in the middle of the reach, gradually the next one's on the way there.
-    pub(crate) fn weights_at(&self, weights: &[[f32; MEMBERS]; REACHES], lead: u64) -> [f32; MEMBERS] {
+    /// What is known of each reach, at a lead: in the middle of a reach its own, gradually the next one's on the way there.
+    pub(crate) fn between<const N: usize>(&self, known: &[[f32; N]; REACHES], lead: u64) -> [f32; N] {
         let at = (lead.max(1) as f32).ln();
         match self.middles.iter().rposition(|middle| *middle <= at) {
-            None => weights[0],
-            Some(below) if below + 1 == REACHES => weights[below],
+            None => known[0],
+            Some(below) if below + 1 == REACHES => known[below],
             Some(below) => {
                 let (from, to) = (self.middles[below], self.middles[below + 1]);
                 let share = (at - from) / (to - from).max(f32::EPSILON);
-                std::array::from_fn(|m| weights[below][m] + share * (weights[below + 1][m] - weights[below][m]))
+                std::array::from_fn(|i| known[below][i] + share * (known[below + 1][i] - known[below][i]))
             }
         }
     }
 
     /// Short, middle or long.
-    fn reach(&self, lead: u64) -> usize {
+    pub(crate) fn reach(&self, lead: u64) -> usize {
         REACH_SHARES.iter().filter(|share| lead * **share > self.day).count()
     }
 }
@@ -132,18 +143,27 @@ impl Jury {
         self.open.push_back(Trial { origin, at: 0, due: origin, said: said.collect(), losses: Losses::default() });
     }
 
-    /// Shows the value of `step`.
-    pub(crate) fn hear(&mut self, court: &Court, step: u64, value: f32) {
+    /// Shows the value of `step`; NaN: missing. Where the mixture, as it stands, had said something of it, that is told.
+    pub(crate) fn hear(&mut self, court: &Court, step: u64, value: f32, mut tell: impl FnMut(Heard)) {
+        let weights = if self.open.iter().any(|trial| trial.due == step) { self.weights() } else { Weights::default() };
         let Self { open, closed } = self;
         for trial in open.iter_mut().filter(|trial| trial.due == step) {
-            let losses = &mut trial.losses[court.reach(step + 1 - trial.origin)];
+            let lead = step + 1 - trial.origin;
+            let reach = court.reach(lead);
             let row = MEMBERS * JUDGED.len();
             if !value.is_nan()
                 && let Some(said) = trial.said.get(trial.at * row..(trial.at + 1) * row)
             {
-                for (loss, said) in losses.iter_mut().zip(said.chunks_exact(JUDGED.len())) {
+                let weights = court.between(&weights, lead);
+                let mut mixed = [0.0; JUDGED.len()];
+                for ((loss, weight), said) in
+                    trial.losses[reach].iter_mut().zip(weights).zip(said.chunks_exact(JUDGED.len()))
+                {
                     *loss += pinball(said, value);
+                    // No load is below 0, whatever a member says.
+                    mixed.iter_mut().zip(said).for_each(|(mixed, said)| *mixed += weight * said.max(0.0));
                 }
+                tell(Heard { reach, said: mixed, value });
             }
             trial.at += 1;
             trial.due = court.leads().nth(trial.at).map_or(u64::MAX, |lead| trial.origin + lead - 1);
@@ -157,7 +177,7 @@ impl Jury {
     }
 
     /// What each member weighs at a reach; together 1.
-    pub(crate) fn weights(&self) -> [[f32; MEMBERS]; REACHES] {
+    pub(crate) fn weights(&self) -> Weights {
         std::array::from_fn(|reach| {
             let mut sums = [PRIOR_TRIALS; MEMBERS];
             let mut count = PRIOR_TRIALS;
@@ -212,8 +232,8 @@ mod tests {
         let court = Court::new(24);
         let mut jury = Jury::new();
         for step in 0..days * 24 {
-            jury.hear(&court, step, 100.0);
-            if court.begins(step + 1, 0, 0) {
+            jury.hear(&court, step, 100.0, |_| {});
+            if court.begins(step + 1, 0) {
                 let leads = court.leads().count();
                 jury.begin(step + 1, &errors.map(|error| vec![100.0 + error; leads * JUDGED.len()]));
             }
@@ -252,20 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn trials_come_at_all_times_of_day() {
+        for day in [24, 48, 288, 1440] {
+            let court = Court::new(day);
+            let quarters: std::collections::BTreeSet<_> =
+                (0..8 * day).filter(|step| court.begins(*step, 3)).map(|step| step % day * 4 / day).collect();
+            assert_eq!(quarters.len(), 4, "days of {day}");
+        }
+    }
+
+    #[test]
     fn trials_do_not_pile_up_and_old_ones_are_forgotten() {
         let jury = held([1.0, 2.0, 3.0], 400);
-        assert!(jury.closed.len() <= TRIALS && jury.open.len() <= 3);
-        assert!(!Court::new(24).begins(13, 0, 24 + (TRIALS + 1) * 13), "its verdict would be forgotten by then");
+        assert!(jury.closed.len() <= TRIALS && jury.open.len() <= 2);
     }
 
     #[test]
     fn weights_change_gradually_with_the_lead() {
         let court = Court::new(288);
-        let weights: [[f32; MEMBERS]; REACHES] =
-            std::array::from_fn(|reach| std::array::from_fn(|m| if m == reach { 1.0 } else { 0.0 }));
-        assert_eq!(court.weights_at(&weights, 1), weights[0]);
-        assert_eq!(court.weights_at(&weights, 288), weights[2]);
-        let firsts: Vec<f32> = (1..=288).map(|lead| court.weights_at(&weights, lead)[0]).collect();
+        let weights: Weights = std::array::from_fn(|reach| std::array::from_fn(|m| if m == reach { 1.0 } else { 0.0 }));
+        assert_eq!(court.between(&weights, 1), weights[0]);
+        assert_eq!(court.between(&weights, 288), weights[2]);
+        let firsts: Vec<f32> = (1..=288).map(|lead| court.between(&weights, lead)[0]).collect();
         assert!(firsts.is_sorted_by(|a, b| a >= b) && firsts.iter().any(|first| (0.2..0.8).contains(first)));
     }
 }

@@ -1,6 +1,7 @@
+use crate::calibration::Calibration;
 use crate::config::Config;
 use crate::following::{Following, Foreseen};
-use crate::jury::{Court, JUDGED, Jury};
+use crate::jury::{Court, JUDGED, Jury, MEDIAN};
 use crate::members::{MEMBERS, Members, Question};
 use forecasting_kit::{Ask, Scratch, Seasons, SeriesModel};
 use serde::{Deserialize, Serialize};
@@ -10,30 +11,55 @@ use serde::{Deserialize, Serialize};
 pub struct Series {
     members: Members,
     jury: Jury,
+    calibration: Calibration,
     phase: u64,
     /// The step that the next value belongs to.
     next: u64,
 }
 
+/// Quantiles of the mixture.
+struct Mixed {
+    medians: Vec<f32>,
+    /// `paths[level * horizon + step]`, and of the maximum `peaks[level]`, at the levels asked for.
+    paths: Vec<f32>,
+    peaks: Vec<f32>,
+}
+
 impl Series {
     /// The members' answers, averaged.
-    fn mixed(&self, ask: &Ask<'_, Self>, levels: &[f32], scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+    fn mixed(&self, court: &Court, ask: &Ask<'_, Self>, scratch: &mut Scratch) -> Mixed {
         let Ask { first, horizon, peak_steps, .. } = *ask;
-        let peak_steps = if peaks.is_empty() { 0 } else { peak_steps };
-        let question = Question { first, horizon, levels, peak_steps };
+        // The median is needed, too, whether it was asked for or not.
+        let median = ask.levels.partition_point(|level| *level < MEDIAN);
+        let asked_for = ask.levels.get(median) == Some(&MEDIAN);
+        let mut levels = ask.levels.to_vec();
+        if !asked_for {
+            levels.insert(median, MEDIAN);
+        }
+        let question = Question { first, horizon, levels: &levels, peak_steps };
         let answers = self.members.answers(ask.config, ask.seasons, question, scratch);
-        let (court, weights) = (Court::new(ask.seasons.day), self.jury.weights());
+        let weights = self.jury.weights();
+        let mut paths = vec![0.0; levels.len() * horizon];
         for step in 0..horizon {
-            let weights = court.weights_at(&weights, first + step as u64);
+            let weights = court.between(&weights, first + step as u64);
             for level in 0..levels.len() {
                 let at = level * horizon + step;
-                values[at] = (0..MEMBERS).map(|m| weights[m] * answers[m].values[at].max(0.0)).sum();
+                paths[at] = (0..MEMBERS).map(|m| weights[m] * answers[m].values[at].max(0.0)).sum();
             }
         }
-        let weights = court.weights_at(&weights, first - 1 + peak_steps as u64);
-        for (level, peak) in peaks.iter_mut().enumerate() {
-            *peak = (0..MEMBERS).map(|m| weights[m] * answers[m].peaks[level].max(0.0)).sum();
-        }
+        let weights = court.between(&weights, first - 1 + peak_steps as u64);
+        let peak = |level: usize| (0..MEMBERS).map(|m| weights[m] * answers[m].peaks[level].max(0.0)).sum();
+        let mut peaks: Vec<f32> = if peak_steps > 0 { (0..levels.len()).map(peak).collect() } else { Vec::new() };
+        let own = median * horizon..(median + 1) * horizon;
+        let medians = if asked_for {
+            paths[own].to_vec()
+        } else {
+            if peak_steps > 0 {
+                peaks.remove(median);
+            }
+            paths.drain(own).collect()
+        };
+        Mixed { medians, paths, peaks }
     }
 
     /// What leaders say of the steps asked for; of several the one whose errors are least.
@@ -52,14 +78,12 @@ impl Series {
         (ask.first..ask.first + ask.horizon as u64).map(of).collect()
     }
 
-    /// Draws a forecast towards what leaders say.
-    fn follow(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
+    /// Draws a forecast with these medians towards what leaders say.
+    fn follow(&self, ask: &Ask<'_, Self>, mut medians: Vec<f32>, values: &mut [f32], peaks: &mut [f32]) {
         let foreseen = self.foreseen(ask);
         if foreseen.iter().all(Option::is_none) {
             return;
         }
-        let mut medians = vec![0.0; ask.horizon];
-        self.mixed(ask, &[0.5], scratch, &mut medians, &mut []);
         let within = ask.peak_steps.min(ask.horizon);
         let highest = |medians: &[f32]| medians[..within].iter().copied().fold(0.0f32, f32::max);
         let before = highest(&medians);
@@ -80,7 +104,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "best";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
@@ -97,15 +121,22 @@ impl SeriesModel for Series {
     }
 
     fn new(config: &Config, seasons: &Seasons, first: u64, phase: u64) -> Self {
-        Self { members: Members::new(config, seasons, first, phase), jury: Jury::new(), phase, next: first }
+        Self {
+            members: Members::new(config, seasons, first, phase),
+            jury: Jury::new(),
+            calibration: Calibration::new(),
+            phase,
+            next: first,
+        }
     }
 
     fn push(&mut self, config: &Config, seasons: &Seasons, value: f32, to_come: usize) {
         let court = Court::new(seasons.day);
         self.members.push(config, seasons, value, to_come);
-        self.jury.hear(&court, self.next, value);
+        let Self { jury, calibration, next, .. } = self;
+        jury.hear(&court, *next, value, |heard| calibration.learn(&court, *next, &heard));
         self.next += 1;
-        if court.begins(self.next, self.phase, to_come) && self.members.is_ready() {
+        if court.begins(self.next, self.phase) && self.members.is_ready() {
             let leads: Vec<u64> = court.leads().collect();
             let answers = self.members.answers_at(config, seasons, &JUDGED, &leads, &mut Scratch::default());
             self.jury.begin(self.next, &answers);
@@ -117,9 +148,20 @@ impl SeriesModel for Series {
     }
 
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
-        self.mixed(ask, ask.levels, scratch, values, peaks);
+        let court = Court::new(ask.seasons.day);
+        let Mixed { medians, paths, peaks: mixed_peaks } = self.mixed(&court, ask, scratch);
+        peaks.copy_from_slice(&mixed_peaks);
+        for step in 0..ask.horizon {
+            let lead = ask.first + step as u64;
+            let factors = self.calibration.factors(&court, self.next - 1 + lead, lead);
+            for (level, asked) in ask.levels.iter().enumerate() {
+                let at = level * ask.horizon + step;
+                let factor = factors[usize::from(*asked > MEDIAN)];
+                values[at] = medians[step] + factor * (paths[at] - medians[step]);
+            }
+        }
         if !ask.leaders.is_empty() {
-            self.follow(ask, scratch, values, peaks);
+            self.follow(ask, medians, values, peaks);
         }
     }
 
@@ -127,5 +169,6 @@ impl SeriesModel for Series {
         self.next == next
             && self.members.is_sound(config, seasons, next)
             && self.jury.is_sound(&Court::new(seasons.day), next)
+            && self.calibration.is_sound()
     }
 }
