@@ -47,6 +47,8 @@ pub(crate) fn flat(tracks: &[Track], entrants: &[Entrant], speeds: &[Speed]) -> 
         put(format!("{}.us_per_shard_predict", speed.policy), speed.predict_us);
         put(format!("{}.us_per_shard_observe", speed.policy), speed.observe_us);
         put(format!("{}.us_per_shard_observe_mean", speed.policy), speed.observe_mean_us);
+        put(format!("{}.fuel_per_shard_predict", speed.policy), speed.predict_fuel);
+        put(format!("{}.fuel_per_shard_observe", speed.policy), speed.observe_fuel);
     }
     figures
 }

@@ -29,12 +29,17 @@ pub(crate) struct Speed {
     pub(crate) observe_us: f64,
     /// The same, its mean: with what is done now and then, such as fitting again.
     pub(crate) observe_mean_us: f64,
+    /// Fuel of both, means: the same on every machine, however busy.
+    pub(crate) predict_fuel: f64,
+    pub(crate) observe_fuel: f64,
 }
 
 struct Runner {
     forecaster: Box<dyn Forecaster>,
     predicts: Vec<f64>,
     observes: Vec<f64>,
+    predict_fuel: u64,
+    observe_fuel: u64,
 }
 
 pub(crate) fn measure(
@@ -53,7 +58,8 @@ pub(crate) fn measure(
             let batch = load.batch(rows, 0..load.history);
             forecaster.observe(&batch).map_err(|failure| anyhow!("{name} does not observe the history: {failure}"))?;
         }
-        runners.push(Runner { forecaster, predicts: Vec::new(), observes: Vec::new() });
+        let (predicts, observes) = (Vec::new(), Vec::new());
+        runners.push(Runner { forecaster, predicts, observes, predict_fuel: 0, observe_fuel: 0 });
     }
     let all: Vec<usize> = (0..OBSERVED_SHARDS).collect();
     let request = ForecastRequest {
@@ -72,14 +78,18 @@ pub(crate) fn measure(
                 let started = Instant::now();
                 runner.forecaster.observe(&batch).map_err(failed)?;
                 runner.observes.push(started.elapsed().as_secs_f64() * 1e6 / OBSERVED_SHARDS as f64);
+                runner.observe_fuel += runner.forecaster.usage().fuel;
             }
             let started = Instant::now();
             runner.forecaster.predict(&request).map_err(failed)?;
             runner.predicts.push(started.elapsed().as_secs_f64() * 1e6 / FORECAST_SHARDS as f64);
+            runner.predict_fuel += runner.forecaster.usage().fuel;
         }
     }
     let speed = |(policy, mut runner): (&(&str, _), Runner)| Speed {
         policy: policy.0.to_owned(),
+        predict_fuel: runner.predict_fuel as f64 / (ROUNDS * FORECAST_SHARDS) as f64,
+        observe_fuel: runner.observe_fuel as f64 / (ROUNDS * TICKS * OBSERVED_SHARDS) as f64,
         observe_mean_us: runner.observes.iter().sum::<f64>() / runner.observes.len() as f64,
         predict_us: median(&mut runner.predicts),
         observe_us: median(&mut runner.observes),
