@@ -9,7 +9,8 @@
 //!   by Akaike's corrected criterion, step by step from four simple models (R. J. Hyndman and Y. Khandakar 2008). At most 24 are tried.
 //! - **Coefficients**: started by regression on the innovations of a long autoregression (E. J. Hannan and J. Rissanen 1982), then of least
 //!   conditional sum of squares (G. E. P. Box and G. M. Jenkins 1970), by Gauss's and Newton's steps on partial autocorrelations, so that no step leaves
-//!   what is stationary and invertible (J. F. Monahan 1984). `check/` holds them against statsforecast and statsmodels.
+//!   what is stationary and invertible (J. F. Monahan 1984). `check/` holds them against statsforecast, statsmodels and the
+//!   crate anofox-forecast.
 //! - **How sure**: quantiles of the model's own errors over the last days at each lead, in units of their usual size at that time of day; quantiles of
 //!   the maximum from the errors of past maxima.
 //!
