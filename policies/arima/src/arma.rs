@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use std::array;
 
 /// The most lags of values, and of innovations, that a model may have. Five is what the usual automatic search allows (Hyndman and
@@ -12,7 +13,7 @@ pub(crate) const PARTIAL_LIMIT: f64 = 0.995;
 pub(crate) type Lags = [f64; MAX_LAGS];
 
 /// Which parts a model has: `p` lags of the values, `q` lags of the innovations, a mean or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) p: usize,
     pub(crate) q: usize,
@@ -23,6 +24,10 @@ impl Order {
     /// Parameters to be estimated, the innovations' variance apart.
     pub(crate) fn parameters(self) -> usize {
         self.p + self.q + usize::from(self.mean)
+    }
+
+    pub(crate) fn is_sound(self) -> bool {
+        self.p <= MAX_LAGS && self.q <= MAX_LAGS
     }
 }
 

@@ -1,4 +1,5 @@
-//! The estimates against those of statsforecast and statsmodels, as `check/reference.py` wrote them down.
+//! The estimates against those of statsforecast and statsmodels, as `check/reference.py` wrote them down, and of the crate anofox-forecast, as
+//! `check/anofox` did.
 
 use crate::arma::{Arma, Lags, MAX_LAGS, Order, PARTIAL_LIMIT, to_partials};
 use crate::filter::Filter;
@@ -157,5 +158,80 @@ fn kpss_is_that_of_statsmodels() {
             let theirs = number(&theirs["statistic"]);
             assert!((ours - theirs).abs() < 1e-6 * theirs.max(1.0), "{}: {ours}, not {theirs}", reference.name);
         }
+    }
+}
+
+/// What anofox-forecast made of a series.
+fn of_anofox() -> Vec<(Vec<f64>, Value)> {
+    let all: Value =
+        serde_json::from_str(include_str!("../check/anofox.json")).unwrap_or_else(|error| panic!("{error}"));
+    let series: Vec<_> = list(&all["series"]).iter().map(|json| (numbers(&json["values"]), json.clone())).collect();
+    assert!(series.len() >= 7);
+    series
+}
+
+fn order_with_mean(json: &Value) -> Order {
+    Order { p: integer(&json["p"]), q: integer(&json["q"]), mean: true }
+}
+
+#[test]
+fn models_are_found_where_anofox_finds_them() {
+    /// Theirs maximise the exact likelihood. What the first few values weigh beside all is below the error of any estimate, about 1 / sqrt(600).
+    const ESTIMATE_ERROR: f64 = 0.04;
+    /// Of the innovations' standard deviation: what models so near say of the next 12 steps.
+    const FORECAST_ERROR: f64 = 0.1;
+    for (values, json) in of_anofox().iter().filter(|(_, json)| json["made_by"].is_object()) {
+        let order = order_with_mean(&json["made_by"]);
+        let theirs = list(&json["fits"]).iter().find(|fit| order_with_mean(fit) == order);
+        let theirs = theirs.unwrap_or_else(|| panic!("they fitted no {order:?}"));
+        let ours = fitted(values, order);
+        for (ours, key) in [(ours.model.ar, "ar"), (ours.model.ma, "ma")] {
+            for (ours, theirs) in ours.iter().zip(coefficients(theirs, key)) {
+                assert!((ours - theirs).abs() < ESTIMATE_ERROR, "{order:?} {key}: {ours}, not {theirs}");
+            }
+        }
+        let mut filter = Filter::new(&ours.model, 0, f32::INFINITY);
+        for value in values {
+            filter.push(*value as f32);
+        }
+        for theirs in numbers(&theirs["ahead"]) {
+            let (ahead, _) = filter.push(f32::NAN);
+            let off = (f64::from(ahead) - theirs).abs();
+            assert!(off < FORECAST_ERROR * ours.variance().sqrt(), "{order:?}: {ahead}, not {theirs}");
+        }
+    }
+}
+
+#[test]
+fn no_coefficients_of_anofox_leave_less() {
+    for (values, json) in of_anofox() {
+        for theirs in list(&json["fits"]) {
+            let order = order_with_mean(theirs);
+            let ours = fitted(&values, order);
+            // With our mean: what they call the intercept is of another form.
+            let (ar, ma) = (coefficients(theirs, "ar"), coefficients(theirs, "ma"));
+            let sample = Sample { values: &values, known: &vec![true; values.len()], skip: order.p };
+            let model = Arma { order, ar, ma, mean: ours.model.mean };
+            let at_theirs = fit(sample, &model, Effort { iterations: 0, tolerance: 0.0 });
+            assert!(ours.sum <= at_theirs.sum * (1.0 + 1e-9), "{order:?}: {ours:?}, theirs {at_theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn the_order_anofox_chooses_is_no_better() {
+    for (values, json) in of_anofox() {
+        let known = vec![true; values.len()];
+        let ours = search(&values, &known, Bounds { max_p: MAX_LAGS, max_q: MAX_LAGS, mean: true }).model.order;
+        // Both by our own criterion, over the same steps.
+        let criterion_of = |order: Order| {
+            let sample = Sample { values: &values, known: &known, skip: MAX_LAGS };
+            let fit = fit(sample, &Start::new(&values).model(order), Effort { iterations: 100, tolerance: 1e-12 });
+            fit.criterion(fit.count)
+        };
+        let theirs = order_with_mean(&json["chosen"]);
+        let wanted = criterion_of(theirs).min(criterion_of(Order { mean: false, ..theirs }));
+        let found = criterion_of(ours);
+        assert!(found <= wanted + 2.0, "{ours:?} with {found}, theirs {theirs:?} with {wanted}");
     }
 }

@@ -48,6 +48,11 @@ impl Days {
         Self { length, first, values, held, known, weights }
     }
 
+    /// Whether enough days are known for a season.
+    pub(crate) fn is_seasonal(&self) -> bool {
+        self.weights.iter().filter(|weight| **weight > 0.0).count() >= 2
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.weights.len()
     }

@@ -1,7 +1,10 @@
 #![expect(clippy::needless_range_loop, reason = "matrices and lags are walked by their indices, as the formulas are")]
 
-use crate::arma::{Arma, Lags, MAX_LAGS, MAX_PARAMETERS, Order, bounded, from_partials, to_partials_damped, unbounded};
+use crate::arma::{
+    Arma, Lags, MAX_LAGS, MAX_PARAMETERS, Order, PARTIAL_LIMIT, bounded, from_partials, to_partials_damped, unbounded,
+};
 use crate::normal_equations::NormalEquations;
+use std::array;
 
 /// A series to fit: evenly spaced, differenced as often as it is to be.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +104,7 @@ impl Point {
 pub(crate) fn fit(sample: Sample<'_>, start: &Arma, effort: Effort) -> Fit {
     let order = start.order;
     let n = order.parameters();
-    let mut residuals = vec![0.0; sample.values.len()];
+    let (mut residuals, mut room) = (vec![0.0; sample.values.len()], vec![0.0; sample.values.len()]);
     let mut point = Point::of(start);
     let mut model = point.model(order);
     let (mut sum, count) = sum_of_squares(sample, &model, &mut residuals);
@@ -115,14 +118,13 @@ pub(crate) fn fit(sample: Sample<'_>, start: &Arma, effort: Effort) -> Fit {
         let next = equations.solve(n, damping).map(|step| point.moved(order, &step));
         let tried = next.map(|next| {
             let model = next.model(order);
-            let mut residuals = vec![0.0; sample.values.len()];
-            let (sum, _) = sum_of_squares(sample, &model, &mut residuals);
-            (next, model, residuals, sum)
+            (next, model, sum_of_squares(sample, &model, &mut room).0)
         });
         match tried {
-            Some((next, next_model, next_residuals, next_sum)) if next_sum < sum => {
+            Some((next, next_model, next_sum)) if next_sum < sum => {
                 let gain = (sum - next_sum) / sum;
-                (point, model, residuals, sum, slopes) = (next, next_model, next_residuals, next_sum, None);
+                (point, model, sum, slopes) = (next, next_model, next_sum, None);
+                std::mem::swap(&mut residuals, &mut room);
                 damping = (damping * 0.2).max(1e-9);
                 if gain < effort.tolerance {
                     break;
@@ -141,23 +143,25 @@ pub(crate) fn fit(sample: Sample<'_>, start: &Arma, effort: Effort) -> Fit {
 
 /// The innovations of `model`, 0 where they don't count; their sum of squares and how many are in it.
 fn sum_of_squares(sample: Sample<'_>, model: &Arma, residuals: &mut [f64]) -> (f64, usize) {
-    let Order { p, q, .. } = model.order;
+    let from = sample.skip.max(model.order.p);
     let constant = model.mean * (1.0 - model.ar.iter().sum::<f64>());
     let (mut sum, mut count) = (0.0, 0);
-    for t in sample.skip.max(p)..sample.values.len() {
-        if !sample.known[t] {
-            residuals[t] = 0.0;
-            continue;
+    // The newest first. All lags are multiplied out, those past the order by 0: a fixed number of them stays in registers.
+    let mut values: Lags = array::from_fn(|lag| if from > lag { sample.values[from - 1 - lag] } else { 0.0 });
+    let mut innovations: Lags = [0.0; MAX_LAGS];
+    let steps = sample.values.iter().zip(sample.known).zip(residuals).skip(from);
+    for ((value, known), residual) in steps {
+        let mut expected = constant;
+        for lag in (0..MAX_LAGS).rev() {
+            expected += model.ar[lag] * values[lag] + model.ma[lag] * innovations[lag];
         }
-        let carried: f64 =
-            model.ar[..p].iter().zip(sample.values[..t].iter().rev()).map(|(lag, value)| lag * value).sum();
-        let smoothed: f64 =
-            model.ma[..q].iter().zip(residuals[..t].iter().rev()).map(|(lag, before)| lag * before).sum();
-        let expected = constant + carried + smoothed;
-        let residual = sample.values[t] - expected;
-        residuals[t] = residual;
-        sum += residual * residual;
-        count += 1;
+        *residual = if *known { value - expected } else { 0.0 };
+        sum += *residual * *residual;
+        count += usize::from(*known);
+        values.copy_within(..MAX_LAGS - 1, 1);
+        values[0] = *value;
+        innovations.copy_within(..MAX_LAGS - 1, 1);
+        innovations[0] = *residual;
     }
     // A sum too large for a number is no sum to settle on.
     (if sum.is_finite() { sum } else { f64::MAX }, count)
@@ -165,42 +169,57 @@ fn sum_of_squares(sample: Sample<'_>, model: &Arma, residuals: &mut [f64]) -> (f
 
 /// Gauss's and Newton's equations at `point`: products of the innovations' slopes by each parameter, and with the innovations.
 fn slopes_at(sample: Sample<'_>, point: &Point, model: &Arma, residuals: &[f64]) -> NormalEquations {
+    // With the number of columns known beforehand a step takes a third of the time; most orders are small.
+    let equations = match model.order.parameters() {
+        0..=3 => products_of::<3>(sample, model, residuals),
+        4 => products_of::<4>(sample, model, residuals),
+        5 | 6 => products_of::<6>(sample, model, residuals),
+        _ => products_of::<MAX_PARAMETERS>(sample, model, residuals),
+    };
+    by_unbounded_numbers(&equations, point, model.order)
+}
+
+/// The same by each coefficient; `COLUMNS` are at least as many as those.
+fn products_of<const COLUMNS: usize>(sample: Sample<'_>, model: &Arma, residuals: &[f64]) -> NormalEquations {
     let Order { p, q, mean } = model.order;
-    let n = p + q + usize::from(mean);
-    let mut equations = NormalEquations::new();
-    // Minus the slopes of the last innovations by each coefficient, at the last digits of their step: shifting them along would cost more.
-    const KEPT: usize = MAX_LAGS.next_power_of_two();
-    let mut slopes = [[0.0; MAX_PARAMETERS]; KEPT];
+    let (mut matrix, mut target) = ([[0.0; COLUMNS]; COLUMNS], [0.0; COLUMNS]);
+    // Minus the slopes of the last innovations by each coefficient, newest first.
+    let mut before = [[0.0; COLUMNS]; MAX_LAGS];
     let at_mean = 1.0 - model.ar.iter().sum::<f64>();
     for t in sample.skip.max(p)..sample.values.len() {
-        let mut own = [0.0; MAX_PARAMETERS];
+        let mut own = [0.0; COLUMNS];
         if sample.known[t] {
-            for (own, value) in own[..p].iter_mut().zip(sample.values[..t].iter().rev()) {
+            for (own, value) in own[..p].iter_mut().zip(sample.values[t - p..t].iter().rev()) {
                 *own = value - model.mean;
             }
+            // Before the first step there were none.
             for (own, residual) in own[p..p + q].iter_mut().zip(residuals[..t].iter().rev()) {
                 *own = *residual;
             }
             if mean {
                 own[p + q] = at_mean;
             }
-            for (j, lag) in model.ma[..q].iter().enumerate() {
-                let before = &slopes[(t + KEPT - 1 - j) % KEPT];
-                for (own, before) in own[..n].iter_mut().zip(before) {
-                    *own -= lag * before;
+            for (lag, before) in model.ma[..q].iter().zip(&before) {
+                for i in 0..COLUMNS {
+                    own[i] -= lag * before[i];
                 }
             }
-            let residual = residuals[t];
-            for (i, slope) in own[..n].iter().enumerate() {
-                equations.target[i] += slope * residual;
-                for (sum, own) in equations.matrix[i][..=i].iter_mut().zip(&own) {
-                    *sum += slope * own;
+            for i in 0..COLUMNS {
+                target[i] += own[i] * residuals[t];
+                for j in 0..=i {
+                    matrix[i][j] += own[i] * own[j];
                 }
             }
         }
-        slopes[t % KEPT] = own;
+        before.copy_within(..MAX_LAGS - 1, 1);
+        before[0] = own;
     }
-    by_unbounded_numbers(&equations, point, model.order)
+    let mut equations = NormalEquations::new();
+    for i in 0..COLUMNS {
+        equations.target[i] = target[i];
+        equations.matrix[i][..COLUMNS].copy_from_slice(&matrix[i]);
+    }
+    equations
 }
 
 /// The same equations for the numbers that the optimiser moves, by the chain rule.
@@ -212,13 +231,17 @@ fn by_unbounded_numbers(equations: &NormalEquations, point: &Point, order: Order
     /// For slopes by central differences: the cube root of an f64's precision.
     const SMALL: f64 = 6e-6;
     let mut polynomial = |free: &Lags, degree: usize, offset: usize, sign: f64| {
+        let partials = bounded(free);
         for k in 0..degree {
-            let (mut above, mut below) = (*free, *free);
+            let (mut above, mut below) = (partials, partials);
             above[k] += SMALL;
             below[k] -= SMALL;
-            let (above, below) = (from_partials(&bounded(&above), degree), from_partials(&bounded(&below), degree));
+            let (above, below) = (from_partials(&above, degree), from_partials(&below, degree));
+            // The slope of a hyperbolic tangent is 1 less its square.
+            let tangent = partials[k] / PARTIAL_LIMIT;
+            let scale = sign * PARTIAL_LIMIT * (1.0 - tangent * tangent) / (2.0 * SMALL);
             for i in 0..degree {
-                turn[offset + i][offset + k] = sign * (above[i] - below[i]) / (2.0 * SMALL);
+                turn[offset + i][offset + k] = scale * (above[i] - below[i]);
             }
         }
     };

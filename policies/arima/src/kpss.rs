@@ -10,18 +10,25 @@ pub(crate) fn kpss(values: &[f64], lags: usize) -> f64 {
         return 0.0;
     }
     let mean = values.iter().sum::<f64>() / n as f64;
-    let centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
-    let (mut sum, mut strayed) = (0.0, 0.0);
-    for value in &centred {
-        sum += value;
-        strayed += sum * sum;
-    }
-    // Newey's and West's long-run variance, with Bartlett's weights.
-    let mut variance: f64 = centred.iter().map(|value| value * value).sum();
-    for lag in 1..=lags.min(n - 1) {
-        let weight = 2.0 * (1.0 - lag as f64 / (lags + 1) as f64);
-        variance += weight * centred.iter().skip(lag).zip(&centred).map(|(now, before)| now * before).sum::<f64>();
-    }
+    // sums[t] is that of the first t values, less their mean.
+    let mut sums = Vec::with_capacity(n + 1);
+    sums.push(0.0);
+    let mut sum = 0.0;
+    sums.extend(values.iter().map(|value| {
+        sum += value - mean;
+        sum
+    }));
+    let strayed: f64 = sums[1..].iter().map(|sum| sum * sum).sum();
+    // Newey's and West's long-run variance: with Bartlett's weights it is the mean square of the sums over all windows of `lags + 1` steps, those
+    // that reach beyond an end too; one pass, however many the lags.
+    let window = lags.min(n - 1) + 1;
+    let variance = (1..n + window)
+        .map(|end| {
+            let sum = sums[end.min(n)] - sums[end.saturating_sub(window)];
+            sum * sum
+        })
+        .sum::<f64>()
+        / window as f64;
     let statistic = strayed / (n as f64 * variance);
     if variance > 0.0 && statistic.is_finite() { statistic } else { 0.0 }
 }

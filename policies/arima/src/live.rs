@@ -1,3 +1,4 @@
+use crate::arma::Order;
 use crate::filter::{Filter, Reach, VALUES};
 use crate::season::Season;
 use forecasting_kit::{LeadSketches, Ring, Seasons, Spread};
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Live {
     pub(crate) season: Season,
+    /// The order of the ARIMA model, and how often it differences; none before there is one.
+    order: Option<(Order, usize)>,
     filter: Filter,
     reach: Reach,
     /// Of the last day: values, what the season said of each, what was left, and the innovations in that.
@@ -34,6 +37,7 @@ impl Live {
         let ring = || Ring::new(steps(seasons.day), first);
         Self {
             season,
+            order: None,
             reach: Reach::of(&filter, seasons.bands.leads()),
             filter,
             recent: ring(),
@@ -63,11 +67,7 @@ impl Live {
             self.spread = Spread::new(self.guess.map_or(value, |size| 2.0 * size));
         }
         let miss = if self.seen == 0 { 0.0 } else { value - season - self.filter.next() };
-        let (remainder, innovation) = self.filter.push(value - season);
-        self.recent.push(value);
-        self.seasons.push(season);
-        self.remainders.push(remainder);
-        self.innovations.push(innovation);
+        self.go_on(season, value);
         if value.is_nan() {
             return;
         }
@@ -79,6 +79,41 @@ impl Live {
         }
         self.seen = self.seen.saturating_add(1);
         self.usual += (value - self.usual) / (self.seen as f32).min(day as f32);
+    }
+
+    fn go_on(&mut self, season: f32, value: f32) {
+        let (remainder, innovation) = self.filter.push(value - season);
+        self.recent.push(value);
+        self.seasons.push(season);
+        self.remainders.push(remainder);
+        self.innovations.push(innovation);
+    }
+
+    /// Puts another season and filter in its place, as if they had always been there: `steps` tells, of the steps from `first` on, what the season
+    /// would have said and what came. What is known of its errors stays.
+    pub(crate) fn replace(
+        &mut self,
+        seasons: &Seasons,
+        season: Season,
+        filter: Filter,
+        first: u64,
+        steps: impl Iterator<Item = (f32, f32)>,
+    ) {
+        self.season = season;
+        self.reach = Reach::of(&filter, seasons.bands.leads());
+        self.filter = filter;
+        for ring in [&mut self.recent, &mut self.seasons, &mut self.remainders, &mut self.innovations] {
+            *ring = Ring::new(self::steps(seasons.day), first);
+        }
+        steps.for_each(|(season, value)| self.go_on(season, value));
+    }
+
+    pub(crate) fn order(&self) -> Option<(Order, usize)> {
+        self.order
+    }
+
+    pub(crate) fn set_order(&mut self, order: Option<(Order, usize)>) {
+        self.order = order;
     }
 
     /// Writes what it expects, and the usual size of its errors, from lead `first` on.
@@ -102,6 +137,7 @@ impl Live {
     pub(crate) fn is_sound(&self, seasons: &Seasons, next: u64) -> bool {
         let rings = [&self.recent, &self.seasons, &self.remainders, &self.innovations];
         self.season.is_sound(seasons.day)
+            && self.order.is_none_or(|(order, d)| order.is_sound() && d <= 1)
             && self.filter.is_sound()
             && self.reach.is_sound(seasons.bands.leads().len())
             && rings.iter().all(|ring| ring.fits(steps(seasons.day), next))

@@ -3,7 +3,7 @@ use crate::filter::Filter;
 use crate::fit::Fit;
 use crate::kpss::{CRITICAL, kpss};
 use crate::live::Live;
-use crate::order_search::{Bounds, search};
+use crate::order_search::{self, Bounds, search};
 use crate::season::{Decomposition, Season};
 use forecasting_kit::{Ring, Seasons};
 
@@ -13,6 +13,8 @@ const DAYS: u64 = 14;
 const MAX_HISTORY: u64 = 16_384;
 /// Two days are needed to see a season, a third to tell whether it holds.
 const LEAST_DAYS: u64 = 3;
+/// Days that a renewal looks at, at least: the longest forecast is as long as a day, and its origin lies before it.
+const LEAST_RENEWED_DAYS: usize = 2;
 /// Values that a model is fitted to, at most: a week of 5-minute steps.
 const MAX_FITTED: usize = 2016;
 /// Fewer than this say nothing of a model's order.
@@ -31,59 +33,105 @@ pub(crate) fn history_steps(day: u64) -> usize {
 /// A new model from the history alone, the newest `since` steps of which were pushed: season, order and coefficients, then its errors over
 /// past days as it would have made them. `last`: the last value known.
 pub(crate) fn refit(seasons: &Seasons, history: &Ring, since: u64, bounds: Bounds, last: f32) -> Live {
-    let day = seasons.day as usize;
-    let count = (since.min(history_steps(seasons.day) as u64) / seasons.day).max(1) as usize;
-    let days = Days::newest(history, day, count);
-    let weighty = days.weights.iter().filter(|weight| **weight > 0.0).count();
-    let (season, from, foreseen) = if weighty >= 2 {
-        let Decomposition { season, foreseen_from, foreseen } = Decomposition::of(&days);
-        (season, foreseen_from * day, foreseen)
-    } else {
-        let from = (count - 1) * day;
-        (Season::flat(history.next()), from, vec![0.0; day])
+    let days = newest_days(seasons, history, since);
+    let past = Past::of(&days, usize::MAX);
+    let fit = past.model(seasons.day, bounds, search);
+    let (filter, guess) = match &fit {
+        Some((fit, d)) => (Filter::new(&fit.model, *d, past.most), Some(MEAN_OF_BELL * fit.variance().sqrt() as f32)),
+        None => (Filter::unfitted(), days.is_seasonal().then_some(past.usual_size as f32)),
     };
-    let (values, known) = (&days.values[from..], &days.known[from..]);
-    let mut remainders: Vec<f64> =
-        values.iter().zip(&foreseen).map(|(value, season)| f64::from(value - season)).collect();
-    let usual_size = tame(&mut remainders, known);
-    let first = days.first + from as u64;
-    let (filter, guess) = match model(&remainders, known, seasons.day, bounds) {
-        Some((fit, d)) => {
-            // A series that never strayed, or never was anything but 0, says nothing of how far it may leap.
-            let usual_value = values.iter().sum::<f32>() / values.len().max(1) as f32;
-            let most = usual_value.max((ACCIDENT * usual_size) as f32);
-            let most = if most > 0.0 { most } else { f32::INFINITY };
-            (Filter::new(&fit.model, d, most), Some(MEAN_OF_BELL * fit.variance().sqrt() as f32))
-        }
-        None => (Filter::unfitted(), (weighty >= 2).then_some(usual_size as f32)),
-    };
-    let mut live = Live::new(seasons, season, filter, first, guess);
-    for ((value, known), season) in values.iter().zip(known).zip(&foreseen) {
-        live.push(seasons, *season, if *known { *value } else { f32::NAN });
-    }
-    if !known.iter().any(|known| *known) {
+    let Past { first, .. } = past;
+    let mut live = Live::new(seasons, past.season.clone(), filter, first, guess);
+    live.set_order(fit.map(|(fit, d)| (fit.model.order, d)));
+    past.steps().for_each(|(season, value)| live.push(seasons, season, value));
+    if !past.is_known() {
         live = Live::unfitted(seasons, first);
         live.push(seasons, 0.0, last);
-        (1..day).for_each(|_| live.push(seasons, 0.0, f32::NAN));
+        (1..seasons.day).for_each(|_| live.push(seasons, 0.0, f32::NAN));
     }
     live
 }
 
-/// The ARIMA model of what the season left, and how often it is differenced; none where there is too little to go by.
-fn model(remainders: &[f64], known: &[bool], day: u64, bounds: Bounds) -> Option<(Fit, usize)> {
-    let from = remainders.len().saturating_sub(MAX_FITTED);
-    let (values, known) = (&remainders[from..], &known[from..]);
-    if known.iter().filter(|known| **known).count() < LEAST_FITTED {
-        return None;
+/// Brings `live` up to date with the newest days at a fraction of what a new one costs: another season, other coefficients, and another order where
+/// that is plainly better. What is known of its errors stays: those were made in earnest.
+pub(crate) fn renew(seasons: &Seasons, history: &Ring, since: u64, bounds: Bounds, live: &mut Live) {
+    let days = newest_days(seasons, history, since);
+    let past = Past::of(&days, MAX_FITTED.div_ceil(days.length).max(LEAST_RENEWED_DAYS));
+    let Some((kept, _)) = live.order().filter(|_| days.is_seasonal() && past.is_known()) else { return };
+    let renewed = |values: &[f64], known: &[bool], bounds: Bounds| order_search::renew(values, known, bounds, kept);
+    let Some((fit, d)) = past.model(seasons.day, bounds, renewed) else { return };
+    live.set_order(Some((fit.model.order, d)));
+    live.replace(seasons, past.season.clone(), Filter::new(&fit.model, d, past.most), past.first, past.steps());
+}
+
+fn newest_days(seasons: &Seasons, history: &Ring, since: u64) -> Days {
+    let count = (since.min(history_steps(seasons.day) as u64) / seasons.day).max(1) as usize;
+    Days::newest(history, seasons.day as usize, count)
+}
+
+/// Past days as the season foresaw them, and what it left.
+struct Past<'a> {
+    season: Season,
+    /// The first step.
+    first: u64,
+    values: &'a [f32],
+    known: &'a [bool],
+    foreseen: Vec<f32>,
+    /// What was left, gaps bridged and accidents held.
+    remainders: Vec<f64>,
+    usual_size: f64,
+    /// No innovation is to be taken for larger.
+    most: f32,
+}
+
+impl<'a> Past<'a> {
+    /// The last `foreseen_days` of `days`, or as many as can be foreseen.
+    fn of(days: &'a Days, foreseen_days: usize) -> Self {
+        let day = days.length;
+        let Decomposition { season, foreseen_from, foreseen } = if days.is_seasonal() {
+            Decomposition::of(days, foreseen_days)
+        } else {
+            let end = days.first + (days.count() * day) as u64;
+            Decomposition { season: Season::flat(end), foreseen_from: days.count() - 1, foreseen: vec![0.0; day] }
+        };
+        let from = foreseen_from * day;
+        let (values, known) = (&days.values[from..], &days.known[from..]);
+        let mut remainders: Vec<f64> =
+            values.iter().zip(&foreseen).map(|(value, season)| f64::from(value - season)).collect();
+        let usual_size = tame(&mut remainders, known);
+        // A series that never strayed, or never was anything but 0, says nothing of how far it may leap.
+        let usual_value = values.iter().sum::<f32>() / values.len().max(1) as f32;
+        let most = usual_value.max((ACCIDENT * usual_size) as f32);
+        let most = if most > 0.0 { most } else { f32::INFINITY };
+        Self { season, first: days.first + from as u64, values, known, foreseen, remainders, usual_size, most }
     }
-    // What carries on for less than a day is no change of level.
-    let strays = kpss(values, day as usize) > CRITICAL;
-    if strays {
-        let differences: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let known: Vec<bool> = known.windows(2).map(|pair| pair[0] && pair[1]).collect();
-        Some((search(&differences, &known, Bounds { mean: false, ..bounds }), 1))
-    } else {
-        Some((search(values, known, bounds), 0))
+
+    fn is_known(&self) -> bool {
+        self.known.iter().any(|known| *known)
+    }
+
+    /// Of each step, what was foreseen and what came; NaN: missing.
+    fn steps(&self) -> impl Iterator<Item = (f32, f32)> {
+        let values = self.values.iter().zip(self.known).map(|(value, known)| if *known { *value } else { f32::NAN });
+        self.foreseen.iter().copied().zip(values)
+    }
+
+    /// The ARIMA model, by `search`, of what the season left, and how often it is differenced; none where there is too little to go by.
+    fn model(&self, day: u64, bounds: Bounds, search: impl Fn(&[f64], &[bool], Bounds) -> Fit) -> Option<(Fit, usize)> {
+        let from = self.remainders.len().saturating_sub(MAX_FITTED);
+        let (values, known) = (&self.remainders[from..], &self.known[from..]);
+        if known.iter().filter(|known| **known).count() < LEAST_FITTED {
+            return None;
+        }
+        // What carries on for less than a day is no change of level.
+        let strays = kpss(values, day as usize) > CRITICAL;
+        if strays {
+            let differences: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let known: Vec<bool> = known.windows(2).map(|pair| pair[0] && pair[1]).collect();
+            Some((search(&differences, &known, Bounds { mean: false, ..bounds }), 1))
+        } else {
+            Some((search(values, known, bounds), 0))
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use crate::arma::MAX_LAGS;
 use crate::live::Live;
 use crate::order_search::Bounds;
-use crate::refit::{history_steps, refit};
+use crate::refit::{history_steps, refit, renew};
+use crate::schedule::{Due, Schedule};
 use forecasting_kit::{Ask, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, forecast_from_errors};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub struct Config {
     pub max_p: u8,
     /// Lags of innovations that a model may have, 0 to 5.
     pub max_q: u8,
-    /// Hours after which a model is fitted anew, 1 to 168.
+    /// Hours after which a model is renewed, 1 to 168: every seventh time it is fitted anew from nothing.
     pub refit_hours: f32,
     /// Days after which a past error counts half, 1 to 60.
     pub error_half_life_days: f32,
@@ -21,7 +22,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_p: 5, max_q: 5, refit_hours: 6.0, error_half_life_days: 7.0 }
+        Self { max_p: 5, max_q: 5, refit_hours: 24.0, error_half_life_days: 7.0 }
     }
 }
 
@@ -52,7 +53,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "arima";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
@@ -92,11 +93,18 @@ impl SeriesModel for Series {
             self.last = value;
         }
         self.live.push(seasons, self.live.season.at(step), value);
-        let every = config.refit_steps(seasons.day);
-        let due = (step + 1).wrapping_add(self.phase).is_multiple_of(every);
-        // A fit forgets all but the history: where another one comes within the batch, this one would leave nothing behind.
-        if due && self.since >= seasons.day && (to_come as u64) < every && !self.last.is_nan() {
-            self.live = refit(seasons, &self.history, self.since, config.bounds(), self.last);
+        if self.since >= seasons.day && !self.last.is_nan() {
+            let schedule = Schedule::new(config.refit_steps(seasons.day), seasons.day);
+            let now = (step + 1).wrapping_add(self.phase);
+            // A fit forgets all but the history: where another one comes within the batch, this one would leave nothing behind.
+            match schedule.due(now, self.since) {
+                Some(_) if schedule.fits_within(now, self.since, to_come as u64) => {}
+                Some(Due::Fit) => {
+                    self.live = refit(seasons, &self.history, self.since, config.bounds(), self.last);
+                }
+                Some(Due::Renewal) => renew(seasons, &self.history, self.since, config.bounds(), &mut self.live),
+                None => {}
+            }
         }
     }
 

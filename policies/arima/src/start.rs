@@ -1,5 +1,6 @@
 use crate::arma::{Arma, MAX_LAGS, MAX_PARAMETERS, Order, from_partials, to_partials_damped};
 use crate::normal_equations::NormalEquations;
+use crate::order_search::Bounds;
 
 /// The longest autoregression that innovations are first guessed by.
 const MAX_LONG: usize = 24;
@@ -14,6 +15,8 @@ pub(crate) struct Start {
     mean: f64,
     /// Sums of products of: the value now, values 1 to 5 steps ago, innovations 1 to 5 steps ago.
     products: [[f64; COLUMNS]; COLUMNS],
+    /// Steps summed over.
+    count: usize,
 }
 
 impl Start {
@@ -22,47 +25,48 @@ impl Start {
         let mean = values.iter().sum::<f64>() / n.max(1) as f64;
         let centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
         let longest = MAX_LONG.min(n / 4);
-        let covariances: Vec<f64> = (0..=longest)
-            .map(|lag| centred.iter().skip(lag).zip(&centred).map(|(now, before)| now * before).sum::<f64>())
-            .collect();
+        let covariances: Vec<f64> = (0..=longest).map(|lag| dot(&centred[lag..], &centred[..n - lag])).collect();
         let long = long_autoregression(&covariances, n);
+        let reversed: Vec<f64> = long.iter().rev().copied().collect();
         let mut innovations = vec![0.0; n];
         for t in long.len()..n {
-            let expected: f64 = long.iter().zip(centred[..t].iter().rev()).map(|(lag, before)| lag * before).sum();
-            innovations[t] = centred[t] - expected;
+            innovations[t] = centred[t] - dot(&reversed, &centred[t - reversed.len()..t]);
         }
-        let mut products = [[0.0; COLUMNS]; COLUMNS];
-        for t in long.len() + MAX_LAGS..n {
-            let mut row = [0.0; COLUMNS];
-            row[0] = centred[t];
-            for lag in 1..=MAX_LAGS {
-                row[lag] = centred[t - lag];
-                row[MAX_LAGS + lag] = innovations[t - lag];
-            }
-            for i in 0..COLUMNS {
-                for j in 0..=i {
-                    products[i][j] += row[i] * row[j];
+        let from = (long.len() + MAX_LAGS).min(n);
+        Self { mean, products: products(&centred, &innovations, from), count: n - from }
+    }
+
+    /// The order whose regression Schwarz's criterion prefers; that of `kept` unless it is clearly better.
+    pub(crate) fn best_order(&self, bounds: Bounds, kept: Order) -> Order {
+        /// The odds are e to 1 then.
+        const CLEARLY: f64 = 2.0;
+        let mut best = kept;
+        let mut least = self.criterion(kept) - CLEARLY;
+        for p in 0..=bounds.max_p.min(MAX_LAGS) {
+            for q in 0..=bounds.max_q.min(MAX_LAGS) {
+                let order = Order { p, q, mean: bounds.mean };
+                let criterion = self.criterion(order);
+                if criterion < least {
+                    (best, least) = (order, criterion);
                 }
             }
         }
-        Self { mean, products }
+        best
+    }
+
+    /// Schwarz's criterion of an order's regression (G. Schwarz 1978); lower is better.
+    fn criterion(&self, order: Order) -> f64 {
+        let (equations, solution) = self.regression(order);
+        let explained: f64 = solution.iter().zip(equations.target).map(|(x, target)| x * target).sum();
+        let count = self.count as f64;
+        let variance = (self.products[0][0] - explained) / count;
+        count * variance.max(f64::MIN_POSITIVE).ln() + count.ln() * (order.p + order.q) as f64
     }
 
     /// A stationary and invertible model of that order.
     pub(crate) fn model(&self, order: Order) -> Arma {
-        let column = |i: usize| if i < order.p { 1 + i } else { 1 + MAX_LAGS + i - order.p };
         let n = order.p + order.q;
-        let mut equations = NormalEquations::new();
-        for i in 0..n {
-            for j in 0..=i {
-                let (high, low) = (column(i).max(column(j)), column(i).min(column(j)));
-                equations.matrix[i][j] = self.products[high][low];
-            }
-            equations.target[i] = self.products[column(i)][0];
-        }
-        /// What keeps lags apart that say the same.
-        const RIDGE: f64 = 1e-6;
-        let solution = equations.solve(n, RIDGE).unwrap_or([0.0; MAX_PARAMETERS]);
+        let (_, solution) = self.regression(order);
         let (mut ar, mut ma) = ([0.0; MAX_LAGS], [0.0; MAX_LAGS]);
         ar[..order.p].copy_from_slice(&solution[..order.p]);
         // A moving average is invertible where its lags, their sign turned, are a stationary autoregression.
@@ -73,6 +77,60 @@ impl Start {
         let ma = from_partials(&to_partials_damped(&ma, order.q), order.q).map(|lag| -lag);
         Arma { order, ar, ma, mean: if order.mean { self.mean } else { 0.0 } }
     }
+
+    /// The regression on `order`'s lags, and its solution, 0 where there is none.
+    fn regression(&self, order: Order) -> (NormalEquations, [f64; MAX_PARAMETERS]) {
+        /// What keeps lags apart that say the same.
+        const RIDGE: f64 = 1e-6;
+        let column = |i: usize| if i < order.p { 1 + i } else { 1 + MAX_LAGS + i - order.p };
+        let n = order.p + order.q;
+        let mut equations = NormalEquations::new();
+        for i in 0..n {
+            for j in 0..=i {
+                let (high, low) = (column(i).max(column(j)), column(i).min(column(j)));
+                equations.matrix[i][j] = self.products[high][low];
+            }
+            equations.target[i] = self.products[column(i)][0];
+        }
+        let solution = equations.solve(n, RIDGE).unwrap_or([0.0; MAX_PARAMETERS]);
+        (equations, solution)
+    }
+}
+
+/// Sums over the steps from `from` on, at least [`MAX_LAGS`], of products of a step's values and innovations at each lag.
+fn products(values: &[f64], innovations: &[f64], from: usize) -> [[f64; COLUMNS]; COLUMNS] {
+    let n = values.len();
+    let mut products = [[0.0; COLUMNS]; COLUMNS];
+    let of = |column: usize| if column <= MAX_LAGS { (values, column) } else { (innovations, column - MAX_LAGS) };
+    for i in 0..COLUMNS {
+        for j in 0..=i {
+            let ((a, lag_a), (b, lag_b)) = (of(i), of(j));
+            let is_later = |column: usize| column > 0 && column != MAX_LAGS + 1;
+            products[i][j] = if n <= from {
+                0.0
+            } else if is_later(i) && is_later(j) {
+                // The same as a lag less in both, but for the products at the ends.
+                let ends = a[from - lag_a] * b[from - lag_b] - a[n - lag_a] * b[n - lag_b];
+                products[i - 1][j - 1] + ends
+            } else {
+                dot(&a[from - lag_a..n - lag_a], &b[from - lag_b..n - lag_b])
+            };
+        }
+    }
+    products
+}
+
+/// Four sums side by side: one alone would wait for itself at every step.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    let mut sums = [0.0; 4];
+    for (a, b) in a.zip(b) {
+        for lane in 0..4 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    rest + (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 /// The autoregression of the order, up to as many lags as `covariances` has, that Akaike's criterion prefers (Levinson's recursion).
