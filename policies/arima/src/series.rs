@@ -85,7 +85,7 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, config: &Config, seasons: &Seasons, value: f32, to_come: usize) {
+    fn push(&mut self, config: &Config, seasons: &Seasons, _: &Ring, value: f32, to_come: usize) {
         let (value, step) = (value.sqrt(), self.history.next());
         self.history.push(value);
         self.since = (self.since + 1).min(self.history.capacity() as u64);

@@ -1,4 +1,4 @@
-use forecasting_kit::Seasons;
+use forecasting_kit::{Ring, Seasons};
 use isobar_model::Link;
 use seasonal_naive::Series as Naive;
 
@@ -17,12 +17,25 @@ const IN_FULL_BELOW: f32 = 0.85;
 /// Errors are never taken to shrink below this share: what fits the last days that well fits by chance, too.
 const LEAST_SHRINK: f32 = 0.25;
 
+/// One shard's season, and the loads that it was learnt from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched<'a> {
+    pub(crate) model: &'a Naive,
+    pub(crate) history: &'a Ring,
+}
+
+impl Watched<'_> {
+    fn deviation(self, step: u64) -> f32 {
+        self.model.deviation(self.history, step)
+    }
+}
+
 /// How one shard goes after another that leads it: a regression of the follower's deviation from its season on the leader's deviation a lag
 /// before, and on what of the follower's own would have been carried on, for each band of leads up to the lag. (Transfer-function models:
 /// Box and Jenkins, "Time Series Analysis", 1970, reduced to one delay.)
 #[derive(Clone, Debug)]
 pub(crate) struct Following<'a> {
-    leader: &'a Naive,
+    leader: Watched<'a>,
     lag: u64,
     /// For each band whose lead is within the lag.
     fits: Vec<Fit>,
@@ -49,7 +62,7 @@ pub(crate) struct Foreseen {
 
 impl<'a> Following<'a> {
     /// Learns it from the last day and more. None where there is too little, or nothing to gain.
-    pub(crate) fn learn(seasons: &Seasons, follower: &Naive, leader: &'a Naive, link: Link) -> Option<Self> {
+    pub(crate) fn learn(seasons: &Seasons, follower: Watched<'_>, leader: Watched<'a>, link: Link) -> Option<Self> {
         let lag = u64::from(link.lag_steps);
         let fits: Vec<Fit> = (seasons.bands.leads().iter().enumerate())
             .take_while(|(_, lead)| **lead <= lag)
@@ -60,11 +73,11 @@ impl<'a> Following<'a> {
     }
 
     /// What it says of the step `lead` from now; none beyond the lag, or where the leader's load is not known.
-    pub(crate) fn foresee(&self, seasons: &Seasons, follower: &Naive, lead: u64) -> Option<Foreseen> {
+    pub(crate) fn foresee(&self, seasons: &Seasons, follower: Watched<'_>, lead: u64) -> Option<Foreseen> {
         if lead > self.lag {
             return None;
         }
-        let step = (follower.next() + lead).checked_sub(1 + self.lag)?;
+        let step = (follower.model.next() + lead).checked_sub(1 + self.lag)?;
         let deviation = self.leader.deviation(step);
         if deviation.is_nan() {
             return None;
@@ -74,19 +87,19 @@ impl<'a> Following<'a> {
         let fit = |band: usize| self.fits[band.min(self.fits.len() - 1)];
         let (leading, own) = (spot.between(|band| fit(band).leader), spot.between(|band| fit(band).own));
         let shrink = spot.between(|band| fit(band).shrink);
-        let (season, carried) = follower.expectation(seasons, lead);
+        let (season, carried) = follower.model.expectation(seasons, follower.history, lead);
         let weight = ((COUNTS_BELOW - shrink) / (COUNTS_BELOW - IN_FULL_BELOW)).clamp(0.0, 1.0);
         Some(Foreseen { center: season + leading * deviation + own * carried, shrink, weight })
     }
 }
 
 impl Fit {
-    fn learn(follower: &Naive, leader: &Naive, lag: u64, band: usize, lead: u64) -> Option<Self> {
-        let end = follower.next();
+    fn learn(follower: Watched<'_>, leader: Watched<'_>, lag: u64, band: usize, lead: u64) -> Option<Self> {
+        let end = follower.model.next();
         let pairs = || {
             (end.saturating_sub(MOST_PAIRS)..end).filter_map(|step| {
                 let (leads, own) = (step.checked_sub(lag)?, step.checked_sub(lead)?);
-                let pair = [leader.deviation(leads), follower.carried(own, band), follower.deviation(step)];
+                let pair = [leader.deviation(leads), follower.model.carried(own, band), follower.deviation(step)];
                 pair.iter().all(|part| part.is_finite()).then_some(pair)
             })
         };

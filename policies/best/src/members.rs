@@ -1,5 +1,5 @@
 use crate::config::Config;
-use forecasting_kit::{Ask, Scratch, Seasons, SeriesModel};
+use forecasting_kit::{Ask, Ring, Scratch, Seasons, SeriesModel};
 use serde::{Deserialize, Serialize};
 
 /// Quantiles of one member, as [`SeriesModel::forecast`] writes them.
@@ -42,8 +42,21 @@ macro_rules! members {
                 Self { $($field: $module::Series::new(&config.members.$field, seasons, first, phase),)* }
             }
 
-            pub(crate) fn push(&mut self, config: &Config, seasons: &Seasons, value: f32, to_come: usize) {
-                $(self.$field.push(&config.members.$field, seasons, value, to_come);)*
+            /// Steps that the one looks back on which looks back furthest.
+            pub(crate) fn history_steps(config: &Config, seasons: &Seasons) -> usize {
+                let steps = [$($module::Series::history_steps(&config.members.$field, seasons)),*];
+                steps.into_iter().fold(0, usize::max)
+            }
+
+            pub(crate) fn push(
+                &mut self,
+                config: &Config,
+                seasons: &Seasons,
+                history: &Ring,
+                value: f32,
+                to_come: usize,
+            ) {
+                $(self.$field.push(&config.members.$field, seasons, history, value, to_come);)*
             }
 
             pub(crate) fn is_ready(&self) -> bool {
@@ -59,13 +72,14 @@ macro_rules! members {
                 &self,
                 config: &Config,
                 seasons: &Seasons,
+                history: &Ring,
                 levels: &[f32],
                 leads: &[u64],
                 scratch: &mut Scratch,
             ) -> [Vec<f32>; MEMBERS] {
                 [$({
                     let config = &config.members.$field;
-                    let ask = Ask { config, seasons, first: 1, horizon: 0, levels, peak_steps: 0, leaders: &[] };
+                    let ask = Ask { config, seasons, history, first: 1, horizon: 0, levels, peak_steps: 0, leaders: &[] };
                     let mut values = vec![0.0; levels.len() * leads.len()];
                     self.$field.forecast_at(&ask, leads, scratch, &mut values);
                     values
@@ -77,12 +91,13 @@ macro_rules! members {
                 &self,
                 config: &Config,
                 seasons: &Seasons,
+                history: &Ring,
                 question: Question<'_>,
                 scratch: &mut Scratch,
             ) -> [Answer; MEMBERS] {
                 let Question { first, horizon, levels, peak_steps } = question;
                 [$({
-                    let ask = Ask { config: &config.members.$field, seasons, first, horizon, levels, peak_steps, leaders: &[] };
+                    let ask = Ask { config: &config.members.$field, seasons, history, first, horizon, levels, peak_steps, leaders: &[] };
                     let peaks = if peak_steps > 0 { levels.len() } else { 0 };
                     let mut answer = Answer { values: vec![0.0; levels.len() * horizon], peaks: vec![0.0; peaks] };
                     self.$field.forecast(&ask, scratch, &mut answer.values, &mut answer.peaks);

@@ -1,9 +1,9 @@
 use crate::calibration::Calibration;
 use crate::config::Config;
-use crate::following::{Following, Foreseen};
+use crate::following::{Following, Foreseen, Watched};
 use crate::jury::{Court, JUDGED, Jury, MEDIAN};
 use crate::members::{MEMBERS, Members, Question};
-use forecasting_kit::{Ask, Scratch, Seasons, SeriesModel};
+use forecasting_kit::{Ask, Leader, Ring, Scratch, Seasons, SeriesModel};
 use serde::{Deserialize, Serialize};
 
 /// One shard's loads.
@@ -37,7 +37,7 @@ impl Series {
             levels.insert(median, MEDIAN);
         }
         let question = Question { first, horizon, levels: &levels, peak_steps };
-        let answers = self.members.answers(ask.config, ask.seasons, question, scratch);
+        let answers = self.members.answers(ask.config, ask.seasons, ask.history, question, scratch);
         let weights = self.jury.weights();
         let mut paths = vec![0.0; levels.len() * horizon];
         for step in 0..horizon {
@@ -63,10 +63,12 @@ impl Series {
     }
 
     /// What leaders say of the steps asked for; of several the one whose errors are least.
-    fn foreseen(&self, ask: &Ask<'_, Self>) -> Vec<Option<Foreseen>> {
-        let (seasons, own) = (ask.seasons, &self.members.naive);
+    fn foreseen<'a>(&self, ask: &Ask<'a, Self>) -> Vec<Option<Foreseen>> {
+        let (seasons, own) = (ask.seasons, Watched { model: &self.members.naive, history: ask.history });
+        let watched =
+            |leader: &Leader<'a, Self>| Watched { model: &leader.model.members.naive, history: leader.history };
         let leaders: Vec<Following<'_>> = (ask.leaders.iter())
-            .filter_map(|(link, leader)| Following::learn(seasons, own, &leader.members.naive, *link))
+            .filter_map(|leader| Following::learn(seasons, own, watched(leader), leader.link))
             .collect();
         if leaders.is_empty() {
             return Vec::new();
@@ -120,6 +122,10 @@ impl SeriesModel for Series {
         config.error_half_life_days.unwrap_or(config.members.naive.error_half_life_days)
     }
 
+    fn history_steps(config: &Config, seasons: &Seasons) -> usize {
+        Members::history_steps(config, seasons)
+    }
+
     fn new(config: &Config, seasons: &Seasons, first: u64, phase: u64) -> Self {
         Self {
             members: Members::new(config, seasons, first, phase),
@@ -130,15 +136,15 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, config: &Config, seasons: &Seasons, value: f32, to_come: usize) {
+    fn push(&mut self, config: &Config, seasons: &Seasons, history: &Ring, value: f32, to_come: usize) {
         let court = Court::new(seasons.day);
-        self.members.push(config, seasons, value, to_come);
+        self.members.push(config, seasons, history, value, to_come);
         let Self { jury, calibration, next, .. } = self;
         jury.hear(&court, *next, value, |heard| calibration.learn(&court, *next, &heard));
         self.next += 1;
         if court.begins(self.next, self.phase) && self.members.is_ready() {
             let leads: Vec<u64> = court.leads().collect();
-            let answers = self.members.answers_at(config, seasons, &JUDGED, &leads, &mut Scratch::default());
+            let answers = self.members.answers_at(config, seasons, history, &JUDGED, &leads, &mut Scratch::default());
             self.jury.begin(self.next, &answers);
         }
     }

@@ -1,7 +1,8 @@
 use crate::envelope::{seal, unseal};
 use crate::error_quantiles::Scratch;
 use crate::failure::Failure;
-use crate::series_model::{Ask, Seasons, SeriesModel};
+use crate::ring::Ring;
+use crate::series_model::{Ask, Leader, Seasons, SeriesModel};
 use isobar_model::ids::MAX_ID;
 use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
 use isobar_model::{ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, ShardId};
@@ -44,8 +45,8 @@ struct State<M: SeriesModel> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 struct Track<M: SeriesModel> {
-    /// The step that its next value belongs to.
-    next: u64,
+    /// It knows the step that the next value belongs to.
+    history: Ring,
     model: M,
 }
 
@@ -109,16 +110,16 @@ impl<M: SeriesModel> Forecaster<M> {
                 .tracks
                 .entry((batch.metric, *shard))
                 .or_insert_with(|| Track::new(&self.config, seasons, first, *shard));
-            if first.saturating_sub(track.next) > MAX_GAP_DAYS * seasons.day {
+            if first.saturating_sub(track.next()) > MAX_GAP_DAYS * seasons.day {
                 *track = Track::new(&self.config, seasons, first, *shard);
             }
-            while track.next < first {
-                track.push(&self.config, seasons, f32::NAN, (after - track.next - 1) as usize);
+            while track.next() < first {
+                track.push(&self.config, seasons, f32::NAN, (after - track.next() - 1) as usize);
             }
-            let seen = usize::try_from(track.next - first).unwrap_or(usize::MAX);
+            let seen = usize::try_from(track.next() - first).unwrap_or(usize::MAX);
             for value in batch.row(row).iter().skip(seen) {
                 let value = if value.is_finite() { value.clamp(0.0, MAX_LOAD) } else { f32::NAN };
-                track.push(&self.config, seasons, value, (after - track.next - 1) as usize);
+                track.push(&self.config, seasons, value, (after - track.next() - 1) as usize);
             }
         }
         Ok(())
@@ -153,12 +154,14 @@ impl<M: SeriesModel> Forecaster<M> {
             let values = &mut out.values[row * levels.len() * horizon..(row + 1) * levels.len() * horizon];
             let peaks = &mut out.peaks[row * peaks..(row + 1) * peaks];
             let led = self.links.get(&(request.metric, *shard)).map_or(&[][..], Vec::as_slice);
-            let leaders: Vec<(Link, &M)> = led.iter().filter_map(|link| self.leader(request.metric, *link)).collect();
+            let leaders: Vec<Leader<'_, M>> =
+                led.iter().filter_map(|link| self.leader(request.metric, *link)).collect();
             let ask = Ask {
                 config: &self.config,
                 seasons,
+                history: &track.history,
                 // A shard that missed the last batches is looked at from further away.
-                first: now.saturating_sub(track.next) + 1,
+                first: now.saturating_sub(track.next()) + 1,
                 horizon,
                 levels,
                 peak_steps: request.peak_steps as usize,
@@ -194,9 +197,9 @@ impl<M: SeriesModel> Forecaster<M> {
         Ok(())
     }
 
-    fn leader(&self, metric: Metric, link: Link) -> Option<(Link, &M)> {
-        let track = self.state.tracks.get(&(metric, link.leader))?;
-        track.model.is_ready().then_some((link, &track.model))
+    fn leader(&self, metric: Metric, link: Link) -> Option<Leader<'_, M>> {
+        let Track { history, model } = self.state.tracks.get(&(metric, link.leader))?;
+        model.is_ready().then_some(Leader { link, history, model })
     }
 
     /// Drops shards that are gone for ever.
@@ -234,8 +237,9 @@ impl<M: SeriesModel> Forecaster<M> {
         let seasons = (state.step_ms != 0).then(|| Seasons::new(state.step_ms, M::error_half_life_days(&self.config)));
         let sound = match &seasons {
             Some(seasons) => state.tracks.iter().all(|((metric, _), track)| {
-                state.next.get(metric).is_some_and(|next| track.next <= *next && *next < 2 * MAX_ID)
-                    && track.model.is_sound(&self.config, seasons, track.next)
+                state.next.get(metric).is_some_and(|next| track.next() <= *next && *next < 2 * MAX_ID)
+                    && track.history.fits(M::history_steps(&self.config, seasons), track.next())
+                    && track.model.is_sound(&self.config, seasons, track.next())
             }),
             None => state.tracks.is_empty(),
         };
@@ -250,12 +254,18 @@ impl<M: SeriesModel> Forecaster<M> {
 
 impl<M: SeriesModel> Track<M> {
     fn new(config: &M::Config, seasons: &Seasons, first: u64, shard: ShardId) -> Self {
-        Self { next: first, model: M::new(config, seasons, first, phase(shard)) }
+        let history = Ring::new(M::history_steps(config, seasons), first);
+        Self { history, model: M::new(config, seasons, first, phase(shard)) }
+    }
+
+    /// The step that its next value belongs to.
+    fn next(&self) -> u64 {
+        self.history.next()
     }
 
     fn push(&mut self, config: &M::Config, seasons: &Seasons, value: f32, to_come: usize) {
-        self.model.push(config, seasons, value, to_come);
-        self.next += 1;
+        self.history.push(value);
+        self.model.push(config, seasons, &self.history, value, to_come);
     }
 }
 

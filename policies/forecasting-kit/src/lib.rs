@@ -28,6 +28,6 @@ pub use forecaster::{Forecaster, MAX_HORIZON_STEPS, MAX_LOAD, MAX_SAVE_BYTES};
 pub use lead_sketches::{Bands, LeadSketches, Spot};
 pub use ring::Ring;
 pub use season::{GUESSES, GuessLanes, Guesses, LANES, Season};
-pub use series_model::{Ask, Seasons, SeriesModel};
+pub use series_model::{Ask, Leader, Seasons, SeriesModel};
 pub use sketch::Sketch;
 pub use spread::Spread;

@@ -3,6 +3,10 @@ use serde::{Deserialize, Serialize};
 
 /// Days of a week.
 const WEEK: usize = 7;
+/// Weeks looked back on, at most.
+const MOST_WEEKS: u8 = 4;
+/// The most values of history looked at, whatever the step: 64 KiB.
+const MAX_HISTORY: u64 = 16_384;
 /// Guesses that are mixed; the last is the usual load, whatever the time.
 pub const GUESSES: usize = 5;
 /// Days over which a guess's usual error is taken: long enough for weekdays and weekends, short enough to follow a change.
@@ -20,6 +24,8 @@ pub struct Season {
     seen: [u32; GUESSES],
     /// What follows from the errors.
     weights: Weights,
+    /// How many weeks back the mean of the weekdays goes, 1 to 4.
+    weeks: u8,
 }
 
 /// One value for each guess, NaN where history does not reach.
@@ -32,17 +38,27 @@ pub type GuessLanes = [[f32; LANES]; GUESSES];
 type Weights = [f32; GUESSES];
 
 impl Season {
-    /// Before anything was seen: all guesses weigh the same.
+    /// Before anything was seen: all guesses weigh the same. `weeks`: how far it looks back, 1 to 4.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "as its siblings, it is made by name")]
-    pub fn new() -> Self {
-        Self { errors: [0.0; GUESSES], seen: [0; GUESSES], weights: [UNTRIED; GUESSES] }
+    pub fn new(weeks: u8) -> Self {
+        Self {
+            errors: [0.0; GUESSES],
+            seen: [0; GUESSES],
+            weights: [UNTRIED; GUESSES],
+            weeks: weeks.clamp(1, MOST_WEEKS),
+        }
+    }
+
+    /// Steps of history that it looks back on, with days of `day` steps.
+    #[must_use]
+    pub fn history_steps(weeks: u8, day: u64) -> usize {
+        (u64::from(weeks.clamp(1, MOST_WEEKS)) * WEEK as u64 * day).min(MAX_HISTORY) as usize
     }
 
     /// The guesses for `step`: yesterday, the mean of three days, the median of seven, the mean of this weekday's, and `usual`, which is the
     /// load whatever the time. A step too far ahead for yesterday to be known looks at the newest day that is.
     #[must_use]
-    pub fn guesses(history: &Ring, day: u64, step: u64, usual: f32) -> Guesses {
+    pub fn guesses(&self, history: &Ring, day: u64, step: u64, usual: f32) -> Guesses {
         let newest = history.next().saturating_sub(1);
         let known = |season: u64| {
             let beyond = step.saturating_sub(season).saturating_sub(newest);
@@ -51,23 +67,24 @@ impl Season {
         let (same_time, same_weekday) = (known(day), known(WEEK as u64 * day));
         let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.before(same_time, ago * day));
         let weekdays = [1, 2, 3, 4].map(|ago| history.before(same_weekday, ago * WEEK as u64 * day));
-        [days[0], mean(&days[..3]), median(days), mean(&weekdays), usual]
+        [days[0], mean(&days[..3]), median(days), mean(&weekdays[..usize::from(self.weeks)]), usual]
     }
 
     /// The same for each of [`LANES`] steps from `step` on.
     #[must_use]
-    pub fn guesses_of_lanes(history: &Ring, day: u64, step: u64, usual: f32) -> GuessLanes {
+    pub fn guesses_of_lanes(&self, history: &Ring, day: u64, step: u64, usual: f32) -> GuessLanes {
         let newest = history.next().saturating_sub(1);
         if step + LANES as u64 - 1 > newest + day {
             // Not all look at the same days.
             let guesses: [Guesses; LANES] =
-                std::array::from_fn(|lane| Self::guesses(history, day, step + lane as u64, usual));
+                std::array::from_fn(|lane| self.guesses(history, day, step + lane as u64, usual));
             return std::array::from_fn(|guess| guesses.map(|guesses| guesses[guess]));
         }
         let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.lanes::<LANES>(step.wrapping_sub(ago * day)));
         let later = [2, 3, 4].map(|ago| history.lanes(step.wrapping_sub(ago * WEEK as u64 * day)));
         let weekdays = [days[WEEK - 1], later[0], later[1], later[2]];
-        [days[0], mean_of_lanes(&days[..3]), median_of_lanes(&days), mean_of_lanes(&weekdays), [usual; LANES]]
+        let weekdays = &weekdays[..usize::from(self.weeks)];
+        [days[0], mean_of_lanes(&days[..3]), median_of_lanes(&days), mean_of_lanes(weekdays), [usual; LANES]]
     }
 
     /// What [`mix`](Self::mix) makes of each.
@@ -137,7 +154,8 @@ impl Season {
     /// Whether learning could have made it: what a restored one must prove.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.errors.iter().chain(&self.weights).all(|value| value.is_finite() && *value >= 0.0)
+        (1..=MOST_WEEKS).contains(&self.weeks)
+            && self.errors.iter().chain(&self.weights).all(|value| value.is_finite() && *value >= 0.0)
     }
 }
 
@@ -224,24 +242,24 @@ mod tests {
     fn each_guess_looks_where_it_says() {
         // Days of two steps; the first step of day d has load d, the second 100 + d.
         let ring = history((0..16).flat_map(|day| [day as f32, 100.0 + day as f32]));
-        let guesses = Season::guesses(&ring, 2, 32, 7.5);
+        let guesses = Season::new(4).guesses(&ring, 2, 32, 7.5);
         assert_eq!(guesses, [15.0, 14.0, 12.0, 5.5, 7.5]);
-        let guesses = Season::guesses(&ring, 2, 33, 7.5);
+        let guesses = Season::new(4).guesses(&ring, 2, 33, 7.5);
         assert_eq!(guesses, [115.0, 114.0, 112.0, 105.5, 7.5]);
     }
 
     #[test]
     fn far_ahead_it_looks_at_the_newest_day_that_is_known() {
         let ring = history((0..16).flat_map(|day| [day as f32, 100.0 + day as f32]));
-        assert_eq!(Season::guesses(&ring, 2, 34, 0.0)[0], 15.0);
-        assert_eq!(Season::guesses(&ring, 2, 37, 0.0)[0], 115.0);
-        assert_eq!(Season::guesses(&ring, 2, 34, 0.0)[3], 6.5, "the weekday is still the right one");
-        assert_eq!(Season::guesses(&ring, 2, 34 + 14, 0.0)[3], 6.5, "and a week later");
+        assert_eq!(Season::new(4).guesses(&ring, 2, 34, 0.0)[0], 15.0);
+        assert_eq!(Season::new(4).guesses(&ring, 2, 37, 0.0)[0], 115.0);
+        assert_eq!(Season::new(4).guesses(&ring, 2, 34, 0.0)[3], 6.5, "the weekday is still the right one");
+        assert_eq!(Season::new(4).guesses(&ring, 2, 34 + 14, 0.0)[3], 6.5, "and a week later");
     }
 
     #[test]
     fn the_guess_that_errs_least_rules() {
-        let mut season = Season::new();
+        let mut season = Season::new(4);
         for _ in 0..50 {
             season.learn(24, &[10.0, 9.0, 8.0, 12.0, 5.0], 12.1, 1e9);
         }
@@ -260,14 +278,14 @@ mod tests {
         for (days, gaps) in [(40, true), (40, false), (3, true), (1, false), (0, true)] {
             let mut ring = Ring::new(14 * 24, 7);
             (0..days * 24).for_each(|step| ring.push(if gaps { load(step) } else { (step * step % 97) as f32 }));
-            let mut season = Season::new();
+            let mut season = Season::new(4);
             season.learn(24, &[1.0, 2.0, f32::NAN, 4.0, 5.0], 3.0, 1e9);
             season.weigh();
             for step in ring.next().saturating_sub(30)..ring.next() + 60 {
-                let lanes = Season::guesses_of_lanes(&ring, 24, step, 7.5);
+                let lanes = season.guesses_of_lanes(&ring, 24, step, 7.5);
                 let mixed = season.mix_lanes(&lanes);
                 for lane in 0..LANES {
-                    let one = Season::guesses(&ring, 24, step + lane as u64, 7.5);
+                    let one = season.guesses(&ring, 24, step + lane as u64, 7.5);
                     assert_eq!(lanes.map(|guesses| guesses[lane].to_bits()), one.map(f32::to_bits));
                     assert_eq!(mixed[lane].to_bits(), season.mix(&one).to_bits());
                 }

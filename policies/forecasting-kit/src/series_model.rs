@@ -1,5 +1,6 @@
 use crate::error_quantiles::Scratch;
 use crate::lead_sketches::Bands;
+use crate::ring::Ring;
 use isobar_model::Link;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -33,6 +34,8 @@ pub struct Ask<'a, M: SeriesModel> {
     pub config: &'a M::Config,
     /// Time, as its steps count it.
     pub seasons: &'a Seasons,
+    /// What was observed of this series: the newest [`history_steps`](SeriesModel::history_steps), all of them pushed.
+    pub history: &'a Ring,
     /// Lead of the first step asked for: 1, or more for a shard that missed the last batches.
     pub first: u64,
     /// Steps asked for.
@@ -42,7 +45,18 @@ pub struct Ask<'a, M: SeriesModel> {
     /// Also the maximum over the first so many steps; 0: not asked for.
     pub peak_steps: usize,
     /// Shards that this one follows, as far as they are known here.
-    pub leaders: &'a [(Link, &'a M)],
+    pub leaders: &'a [Leader<'a, M>],
+}
+
+/// A shard that another one follows.
+#[derive(Debug)]
+pub struct Leader<'a, M> {
+    /// How it is followed.
+    pub link: Link,
+    /// Its history and its model.
+    pub history: &'a Ring,
+    /// Its model.
+    pub model: &'a M,
 }
 
 /// A forecaster of one series of loads, fed step by step.
@@ -64,23 +78,27 @@ pub trait SeriesModel: Sized + Serialize + DeserializeOwned {
     fn check(config: &Self::Config) -> Result<(), String>;
     /// Days after which a past error counts half.
     fn error_half_life_days(config: &Self::Config) -> f32;
+    /// How many of the newest values it looks back on. They are kept for it, once for all that a model is made of; 0: none.
+    fn history_steps(_: &Self::Config, _: &Seasons) -> usize {
+        0
+    }
     /// A model that has seen nothing; its first value will belong to step `first`. `phase` differs from shard to shard: what is done
     /// seldom, such as fitting anew, is done where `step + phase` says so, and no tick has to do it for all shards.
     fn new(config: &Self::Config, seasons: &Seasons, first: u64, phase: u64) -> Self;
-    /// Adds the value of the next step, of a batch that has `to_come` more steps after it. Must leave the same state however steps are
+    /// Adds the value of the next step, the newest in `history`, of a batch that has `to_come` more steps after it. Must leave the same state however steps are
     /// batched: `to_come` may only save work whose result would be overwritten within the batch.
-    fn push(&mut self, config: &Self::Config, seasons: &Seasons, value: f32, to_come: usize);
+    fn push(&mut self, config: &Self::Config, seasons: &Seasons, history: &Ring, value: f32, to_come: usize);
     /// Whether it has seen any value at all.
     fn is_ready(&self) -> bool;
     /// Writes quantiles of the load to come, `values[level * horizon + step]`, and of its maximum, `peaks[level]` (empty: not asked for). The
     /// caller mends what is not finite, negative, or falls from one level to the next.
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]);
-    /// Writes quantiles of the load at a few leads alone, ascending: `values[level * leads.len() + i]`. Of `ask` only configuration, seasons
-    /// and levels count. A model to which each step is work of its own had better do just these; here all up to the last are made.
+    /// Writes quantiles of the load at a few leads alone, ascending: `values[level * leads.len() + i]`. Of `ask` only configuration, seasons,
+    /// history and levels count. A model to which each step is work of its own had better do just these; here all up to the last are made.
     fn forecast_at(&self, ask: &Ask<'_, Self>, leads: &[u64], scratch: &mut Scratch, values: &mut [f32]) {
-        let Ask { config, seasons, levels, .. } = *ask;
+        let Ask { config, seasons, history, levels, .. } = *ask;
         let horizon = leads.last().map_or(0, |last| *last as usize);
-        let whole = Ask { config, seasons, first: 1, horizon, levels, peak_steps: 0, leaders: &[] };
+        let whole = Ask { config, seasons, history, first: 1, horizon, levels, peak_steps: 0, leaders: &[] };
         let mut paths = vec![0.0; levels.len() * horizon];
         self.forecast(&whole, scratch, &mut paths, &mut []);
         for (values, path) in values.chunks_exact_mut(leads.len().max(1)).zip(paths.chunks_exact(horizon.max(1))) {

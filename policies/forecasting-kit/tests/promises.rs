@@ -341,8 +341,7 @@ for_each_policy! {
         batch.step_ms = 300_000;
         policy.observe(&batch).unwrap();
         let bytes = policy.save().unwrap().len();
-        // A mixture holds its three members, each with a history of its own.
-        let most = if M::NAME == "best" { 112 << 10 } else { 64 << 10 };
+        let most = 64 << 10;
         assert!(bytes <= most, "{bytes}");
     }
 }

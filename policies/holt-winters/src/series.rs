@@ -94,7 +94,7 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
+    fn push(&mut self, _: &Config, seasons: &Seasons, _: &Ring, value: f32, _: usize) {
         let (day, step) = (seasons.day, self.history.next());
         let value = value.sqrt();
         if self.seen == 0 && !value.is_nan() {

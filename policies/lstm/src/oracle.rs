@@ -3,7 +3,7 @@
 use crate::features::Features;
 use crate::series::{Config, Series};
 use crate::window::Window;
-use forecasting_kit::{Ask, Scratch, Seasons, SeriesModel};
+use forecasting_kit::{Ask, Ring, Scratch, Seasons, SeriesModel};
 use serde_json::Value;
 
 const DAY_MS: u64 = 86_400_000;
@@ -33,12 +33,15 @@ fn the_guest_forecasts_what_the_trained_network_does() {
         assert_near(&features.once, &numbers(&case["once"]), 1.0, &format!("{name}: once"));
         let seasons = Seasons::new((DAY_MS / day) as u32, 7.0);
         let mut series = Series::new(&Config {}, &seasons, 0, 0);
+        let mut history = Ring::new(Series::history_steps(&Config {}, &seasons), 0);
         for value in &values {
-            series.push(&Config {}, &seasons, *value, 0);
+            history.push(*value);
+            series.push(&Config {}, &seasons, &history, *value, 0);
         }
         let mut ask = Ask {
             config: &Config {},
             seasons: &seasons,
+            history: &history,
             first: 1,
             horizon: 288,
             levels: &levels,

@@ -22,7 +22,6 @@ pub struct Config {}
 /// One shard's loads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
-    history: Ring,
     /// Steps seen, missing ones too, as far as the history reaches.
     seen: u32,
     /// Whether any was not missing.
@@ -37,7 +36,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "lstm";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(_: &Config) -> Result<(), String> {
@@ -49,12 +48,15 @@ impl SeriesModel for Series {
         7.0
     }
 
-    fn new(_: &Config, seasons: &Seasons, first: u64, _: u64) -> Self {
-        Self { history: Ring::new(history_steps(seasons.day), first), seen: 0, is_known: false }
+    fn history_steps(_: &Config, seasons: &Seasons) -> usize {
+        history_steps(seasons.day)
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
-        self.history.push(value);
+    fn new(_: &Config, _: &Seasons, _: u64, _: u64) -> Self {
+        Self { seen: 0, is_known: false }
+    }
+
+    fn push(&mut self, _: &Config, seasons: &Seasons, _: &Ring, value: f32, _: usize) {
         self.is_known |= !value.is_nan();
         if (self.seen as usize) < history_steps(seasons.day) {
             self.seen += 1;
@@ -67,7 +69,7 @@ impl SeriesModel for Series {
 
     fn forecast(&self, ask: &Ask<'_, Self>, _: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
         let Some(ensemble) = Ensemble::embedded() else { return };
-        let window = Window::of(&self.history, self.seen as usize, ask.seasons.day);
+        let window = Window::of(ask.history, self.seen as usize, ask.seasons.day);
         let features = Features::of(&window);
         let mut forecasting = ensemble.begin(&features);
         let levels: Vec<Level> = ask.levels.iter().map(|level| Level::of(*level)).collect();
@@ -93,7 +95,7 @@ impl SeriesModel for Series {
 
     fn forecast_at(&self, ask: &Ask<'_, Self>, leads: &[u64], _: &mut Scratch, values: &mut [f32]) {
         let Some(ensemble) = Ensemble::embedded() else { return };
-        let window = Window::of(&self.history, self.seen as usize, ask.seasons.day);
+        let window = Window::of(ask.history, self.seen as usize, ask.seasons.day);
         let features = Features::of(&window);
         let mut forecasting = ensemble.begin(&features);
         let levels: Vec<Level> = ask.levels.iter().map(|level| Level::of(*level)).collect();
@@ -106,8 +108,8 @@ impl SeriesModel for Series {
         }
     }
 
-    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
-        self.history.fits(history_steps(seasons.day), next) && self.seen as usize <= history_steps(seasons.day)
+    fn is_sound(&self, _: &Config, seasons: &Seasons, _: u64) -> bool {
+        self.seen as usize <= history_steps(seasons.day)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::fit::{Shape, fit};
 use crate::future::{Future, Now};
 use crate::history::{History, Slots};
 use crate::seasonality::{MAX_ORDER, Seasonality};
-use forecasting_kit::{Ask, ExpectingModel, LeadSketches, Scratch, Seasons, SeriesModel, forecast_from_errors};
+use forecasting_kit::{Ask, ExpectingModel, LeadSketches, Ring, Scratch, Seasons, SeriesModel, forecast_from_errors};
 use serde::{Deserialize, Serialize};
 
 /// History that a first fit needs, and Prophet a daily term.
@@ -146,7 +146,7 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, config: &Config, seasons: &Seasons, value: f32, _: usize) {
+    fn push(&mut self, config: &Config, seasons: &Seasons, _: &Ring, value: f32, _: usize) {
         let day = seasons.day;
         if self.seen == 0 && !value.is_nan() {
             self.usual = value;

@@ -4,8 +4,6 @@ use forecasting_kit::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The most values of history kept, whatever the step: 64 KiB.
-const MAX_HISTORY: u64 = 16_384;
 /// What was learnt of errors before the first whole day counts for this much after it: it was learnt without a season.
 const BEFORE_FIRST_DAY: f32 = 0.02;
 /// In learning which guess is good, an accident counts as so many usual errors.
@@ -16,7 +14,7 @@ const ACCIDENT: f32 = 20.0;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Weeks of history looked back on, 1 to 4.
-    pub weeks: u32,
+    pub weeks: u8,
     /// Days after which a past error counts half, 1 to 60.
     pub error_half_life_days: f32,
 }
@@ -30,7 +28,6 @@ impl Default for Config {
 /// One shard's loads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
-    history: Ring,
     /// What the season said of each step of the last day.
     expected: Ring,
     season: Season,
@@ -45,15 +42,12 @@ pub struct Series {
     sketches: LeadSketches,
 }
 
-fn history_steps(config: &Config, day: u64) -> usize {
-    (u64::from(config.weeks) * 7 * day).min(MAX_HISTORY) as usize
-}
-
 impl Series {
     /// How far load stood from what its season said of that step; NaN where either is not known any more. Reaches back a day and more.
+    /// `history`: of this series, as it was pushed.
     #[must_use]
-    pub fn deviation(&self, step: u64) -> f32 {
-        self.history.at(step) - self.expected.at(step)
+    pub fn deviation(&self, history: &Ring, step: u64) -> f32 {
+        history.at(step) - self.expected.at(step)
     }
 
     /// The part of that which was expected at `origin`, a day ago at most, for the lead of `band`; NaN where not known.
@@ -64,16 +58,16 @@ impl Series {
 
     /// What is expected `lead` steps from now: of the season, and carried on from the present deviation.
     #[must_use]
-    pub fn expectation(&self, seasons: &Seasons, lead: u64) -> (f32, f32) {
-        let step = self.history.next() - 1 + lead;
-        let guesses = Season::guesses(&self.history, seasons.day, step, self.usual);
+    pub fn expectation(&self, seasons: &Seasons, history: &Ring, lead: u64) -> (f32, f32) {
+        let step = history.next() - 1 + lead;
+        let guesses = self.season.guesses(history, seasons.day, step, self.usual);
         (self.season.mix(&guesses), self.drift.carried_from_now(&seasons.bands, lead))
     }
 
     /// The step that its next value belongs to.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.history.next()
+        self.expected.next()
     }
 }
 
@@ -81,7 +75,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "seasonal-naive";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
@@ -98,11 +92,14 @@ impl SeriesModel for Series {
         config.error_half_life_days
     }
 
+    fn history_steps(config: &Config, seasons: &Seasons) -> usize {
+        Season::history_steps(config.weeks, seasons.day)
+    }
+
     fn new(config: &Config, seasons: &Seasons, first: u64, _: u64) -> Self {
         Self {
-            history: Ring::new(history_steps(config, seasons.day), first),
             expected: Ring::new(seasons.day as usize + 1, first),
-            season: Season::new(),
+            season: Season::new(config.weeks),
             drift: Drift::new(&seasons.bands, first),
             usual: 0.0,
             spread: Spread::new(0.0),
@@ -112,15 +109,14 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
-        let (day, step) = (seasons.day, self.history.next());
+    fn push(&mut self, _: &Config, seasons: &Seasons, history: &Ring, value: f32, _: usize) {
+        let (day, step) = (seasons.day, self.expected.next());
         if self.seen == 0 && !value.is_nan() {
             self.usual = value;
             self.spread = Spread::new(value);
         }
-        let guesses = Season::guesses(&self.history, day, step, self.usual);
+        let guesses = self.season.guesses(history, day, step, self.usual);
         let expected = self.season.mix(&guesses);
-        self.history.push(value);
         self.expected.push(expected);
         if value.is_nan() {
             self.drift.push(&seasons.bands, f32::NAN);
@@ -134,7 +130,7 @@ impl SeriesModel for Series {
         let deviation = value - expected;
         let size = self.spread.size_at(day, step, self.usual);
         if seasons.bands.samples(step) {
-            let Self { history, expected: season, drift, spread, usual, sketches, .. } = self;
+            let Self { expected: season, drift, spread, usual, sketches, .. } = self;
             let carried = |origin, band| drift.carried(origin, band);
             sketches.learn(&seasons.bands, history, season, carried, |at| spread.size_at(day, at, *usual));
             self.drift.learn(&seasons.bands, deviation, size);
@@ -154,9 +150,8 @@ impl SeriesModel for Series {
         forecast_from_errors(self, ask, scratch, values, peaks);
     }
 
-    fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
-        self.history.fits(history_steps(config, seasons.day), next)
-            && self.expected.fits(seasons.day as usize + 1, next)
+    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
+        self.expected.fits(seasons.day as usize + 1, next)
             && self.season.is_sound()
             && self.drift.is_sound(&seasons.bands, next)
             && self.usual.is_finite()
@@ -167,11 +162,10 @@ impl SeriesModel for Series {
 
 impl ExpectingModel for Series {
     fn expect(&self, ask: &Ask<'_, Self>, points: &mut [f32], sizes: &mut [f32]) {
-        let (seasons, next) = (ask.seasons, self.history.next() - 1 + ask.first);
+        let (seasons, history, next) = (ask.seasons, ask.history, ask.history.next() - 1 + ask.first);
         self.drift.fill_carried(&seasons.bands, ask.first, points);
         for (points, step) in points.chunks_mut(LANES).zip((next..).step_by(LANES)) {
-            let expected =
-                self.season.mix_lanes(&Season::guesses_of_lanes(&self.history, seasons.day, step, self.usual));
+            let expected = self.season.mix_lanes(&self.season.guesses_of_lanes(history, seasons.day, step, self.usual));
             points.iter_mut().zip(expected).for_each(|(point, expected)| *point += expected);
         }
         self.spread.fill_sizes(seasons.day, next, self.usual, sizes);

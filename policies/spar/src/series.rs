@@ -7,8 +7,6 @@ use forecasting_kit::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The most values of history kept, whatever the step: 64 KiB.
-const MAX_HISTORY: u64 = 16_384;
 /// What was learnt before the first whole day counts for this much after it: it was learnt without a season.
 const BEFORE_FIRST_DAY: f32 = 0.02;
 /// In learning which guess is good, an accident counts as so many usual errors.
@@ -25,7 +23,7 @@ const TURNS: u8 = 3;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Weeks of history looked back on, 1 to 4.
-    pub weeks: u32,
+    pub weeks: u8,
     /// Days after which what was learnt counts half, 1 to 60: some leads take half of that, some a little more.
     pub error_half_life_days: f32,
 }
@@ -39,7 +37,6 @@ impl Default for Config {
 /// One shard's loads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
-    history: Ring,
     season: Season,
     past: Past,
     now: Known,
@@ -54,29 +51,34 @@ pub struct Series {
     is_seasonal: bool,
 }
 
-fn history_steps(config: &Config, day: u64) -> usize {
-    (u64::from(config.weeks) * 7 * day).min(MAX_HISTORY) as usize
-}
-
 impl Series {
     /// The step `lead` steps ahead of what is known.
-    fn target(&self, day: u64, step: u64, lead: u64) -> Target {
+    fn target(&self, history: &Ring, day: u64, step: u64, lead: u64) -> Target {
         Target {
-            guesses: Season::guesses(&self.history, day, step, self.now.usual),
+            guesses: self.season.guesses(history, day, step, self.now.usual),
             hourly: self.past.hourly(day, step, lead),
             size: self.spread.size_at(day, step, self.now.usual),
         }
     }
 
     /// What was, or is, expected of a step `lead` steps after this was known.
-    fn expected(&self, seasons: &Seasons, step: u64, lead: u64, known: &Known, unrest: f32) -> Expected {
-        let target = self.target(seasons.day, step, lead);
+    fn expected(
+        &self,
+        seasons: &Seasons,
+        history: &Ring,
+        step: u64,
+        lead: u64,
+        known: &Known,
+        unrest: f32,
+    ) -> Expected {
+        let target = self.target(history, seasons.day, step, lead);
         let shares = Shares::at(&self.leads, seasons.bands.spot(lead));
         target.expect(&target.from(&self.season, known), &shares, unrest, known.usual)
     }
 
     /// Learns, for every lead, from the newest value, just come to be known.
-    fn learn(&mut self, seasons: &Seasons, step: u64, value: f32, mut target: Target) {
+    fn learn(&mut self, seasons: &Seasons, history: &Ring, value: f32, mut target: Target) {
+        let step = history.next() - 1;
         let (day, bands) = (seasons.day, &seasons.bands);
         self.turn = (self.turn + 1) % TURNS;
         for (band, &lead) in bands.leads().iter().enumerate() {
@@ -91,7 +93,7 @@ impl Series {
             let error = value - expected.point;
             self.sketches.add(band, error / expected.size, keep);
             if bands.ends_window(band, step) {
-                self.learn_peak(seasons, band, origin, &known);
+                self.learn_peak(seasons, history, band, origin, &known);
             }
             let sample = Sample {
                 features: outset.features,
@@ -110,10 +112,10 @@ impl Series {
     }
 
     /// Learns from the maximum of the steps after `origin`, up to the lead of `band`, all of them known by now.
-    fn learn_peak(&mut self, seasons: &Seasons, band: usize, origin: u64, known: &Known) {
+    fn learn_peak(&mut self, seasons: &Seasons, history: &Ring, band: usize, origin: u64, known: &Known) {
         let lead = seasons.bands.leads()[band];
         let (mut truth, mut seen) = (f32::NEG_INFINITY, 0.0);
-        for value in self.history.run(origin + 1, lead) {
+        for value in history.run(origin + 1, lead) {
             if !value.is_nan() {
                 truth = truth.max(value);
                 seen += 1.0;
@@ -123,7 +125,7 @@ impl Series {
             return;
         }
         let unrest = known.unrest();
-        let expected = (1..=lead).map(|ahead| self.expected(seasons, origin + ahead, ahead, known, unrest));
+        let expected = (1..=lead).map(|ahead| self.expected(seasons, history, origin + ahead, ahead, known, unrest));
         // As the forecast does it: of equal ones, the last.
         if let Some(highest) = expected.max_by(|a, b| a.point.total_cmp(&b.point)) {
             let keep = exp2(log2(seasons.bands.window_keep(band)) / PEAK_HALF_LIVES);
@@ -136,7 +138,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "spar";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
@@ -153,10 +155,13 @@ impl SeriesModel for Series {
         config.error_half_life_days
     }
 
+    fn history_steps(config: &Config, seasons: &Seasons) -> usize {
+        Season::history_steps(config.weeks, seasons.day)
+    }
+
     fn new(config: &Config, seasons: &Seasons, first: u64, _: u64) -> Self {
         Self {
-            history: Ring::new(history_steps(config, seasons.day), first),
-            season: Season::new(),
+            season: Season::new(config.weeks),
             past: Past::new(seasons.day, first),
             now: Known::new(),
             spread: Spread::new(0.0),
@@ -168,10 +173,9 @@ impl SeriesModel for Series {
         }
     }
 
-    fn push(&mut self, _: &Config, seasons: &Seasons, value: f32, _: usize) {
-        let (day, step) = (seasons.day, self.history.next());
+    fn push(&mut self, _: &Config, seasons: &Seasons, history: &Ring, value: f32, _: usize) {
+        let (day, step) = (seasons.day, history.next() - 1);
         if value.is_nan() {
-            self.history.push(value);
             self.past.push((self.seen > 0).then_some(&self.now));
             return;
         }
@@ -179,8 +183,7 @@ impl SeriesModel for Series {
             self.now.usual = value;
             self.spread = Spread::new(value);
         }
-        let target = self.target(day, step, 1);
-        self.history.push(value);
+        let target = self.target(history, day, step, 1);
         if !self.is_seasonal && Season::is_seasonal(&target.guesses) {
             self.is_seasonal = true;
             self.sketches.fade(BEFORE_FIRST_DAY);
@@ -189,7 +192,7 @@ impl SeriesModel for Series {
         self.seen = self.seen.saturating_add(1);
         let offset = value - self.season.mix(&target.guesses);
         if seasons.bands.samples(step) {
-            self.learn(seasons, step, value, target);
+            self.learn(seasons, history, value, target);
             self.spread.learn(seasons, step, offset, self.now.usual);
             self.season.weigh();
         }
@@ -206,9 +209,8 @@ impl SeriesModel for Series {
         forecast_from_errors(self, ask, scratch, values, peaks);
     }
 
-    fn is_sound(&self, config: &Config, seasons: &Seasons, next: u64) -> bool {
-        self.history.fits(history_steps(config, seasons.day), next)
-            && self.season.is_sound()
+    fn is_sound(&self, _: &Config, seasons: &Seasons, next: u64) -> bool {
+        self.season.is_sound()
             && self.past.fits(seasons.day, next)
             && self.now.is_sound()
             && self.spread.is_sound()
@@ -224,8 +226,8 @@ impl ExpectingModel for Series {
         let unrest = self.now.unrest();
         for (i, (point, size)) in points.iter_mut().zip(sizes).enumerate() {
             let lead = ask.first + i as u64;
-            let step = self.history.next() - 1 + lead;
-            let expected = self.expected(ask.seasons, step, lead, &self.now, unrest);
+            let step = ask.history.next() - 1 + lead;
+            let expected = self.expected(ask.seasons, ask.history, step, lead, &self.now, unrest);
             (*point, *size) = (expected.point, expected.size);
         }
     }
@@ -249,11 +251,23 @@ mod tests {
     fn expected(values: impl IntoIterator<Item = f32>, horizon: usize) -> Vec<f32> {
         let (config, seasons) = (Config::default(), Seasons::new(300_000, 5.0));
         let mut series = Series::new(&config, &seasons, 0, 0);
-        values.into_iter().for_each(|value| series.push(&config, &seasons, value, 0));
-        assert!(series.is_sound(&config, &seasons, series.history.next()));
+        let mut history = Ring::new(Series::history_steps(&config, &seasons), 0);
+        for value in values {
+            history.push(value);
+            series.push(&config, &seasons, &history, value, 0);
+        }
+        assert!(series.is_sound(&config, &seasons, history.next()));
         let (mut points, mut sizes) = (vec![0.0; horizon], vec![0.0; horizon]);
-        let ask =
-            Ask { config: &config, seasons: &seasons, first: 1, horizon, levels: &[], peak_steps: 0, leaders: &[] };
+        let ask = Ask {
+            config: &config,
+            seasons: &seasons,
+            history: &history,
+            first: 1,
+            horizon,
+            levels: &[],
+            peak_steps: 0,
+            leaders: &[],
+        };
         series.expect(&ask, &mut points, &mut sizes);
         assert!(sizes.iter().all(|size| *size > 0.0));
         points
