@@ -2,8 +2,8 @@
 
 use super::forecasts::Forecasts;
 use super::{Brain, BrainEvent};
-use isobar_analyzer::{BurstChange, TickLoad};
-use isobar_model::{LoadBatch, ShardId};
+use isobar_analyzer::{BurstChange, TickLoad, Usual};
+use isobar_model::{InstantMs, LoadBatch, ShardId};
 use isobar_ports::Observation;
 
 /// Bursts beginning or ending in one tick that are told one by one; of a surge of the whole cluster the rest is counted.
@@ -24,12 +24,12 @@ impl Brain {
                 let step = middle.checked_sub(forecasts.start.0)? / step_ms;
                 forecasts.feared(shard, usize::try_from(step).ok()?)
             };
-            match (of(bound), of(native)) {
-                (Some(a), Some(b)) => Some(if a.upper >= b.upper { a } else { b }),
-                (one, other) => one.or(other),
-            }
+            of(bound).into_iter().chain(of(native)).reduce(f32::max)
         };
-        let changes = bursts.record(observation.now, observation.span_ms, &loads, feared);
+        let history = &self.history;
+        let step = history.step_at(InstantMs(middle));
+        let usual = |shard| Usual::of(history, shard, step);
+        let changes = bursts.record(observation.now, observation.span_ms, &loads, feared, usual);
         let mut notes = Vec::new();
         for change in changes.iter().take(MAX_TOLD) {
             match *change {

@@ -2,7 +2,7 @@
 
 use super::slot::Bound;
 use crate::decision::BUILTIN;
-use isobar_analyzer::{Bursts, Feared, PeakBand};
+use isobar_analyzer::{Bursts, PeakBand};
 use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -92,15 +92,13 @@ impl Forecasts {
         self.paths(shard).and_then(|paths| paths.get(q * horizon..(q + 1) * horizon)).unwrap_or_default()
     }
 
-    /// What is feared of a shard's step, 0 being the first forecast.
-    pub(super) fn feared(&self, shard: ShardId, step: usize) -> Option<Feared> {
+    /// The uppermost quantile of a shard's step, 0 being the first forecast.
+    pub(super) fn feared(&self, shard: ShardId, step: usize) -> Option<f32> {
         let (paths, horizon) = (self.paths(shard)?, self.request.horizon as usize);
         if step >= horizon {
             return None;
         }
-        let median = *paths.get(nearest(&self.request.quantiles, 0.5) * horizon + step)?;
-        let upper = *paths.chunks_exact(horizon).next_back()?.get(step)?;
-        Some(Feared { median, upper })
+        paths.chunks_exact(horizon).next_back()?.get(step).copied()
     }
 
     /// The quantiles of the shard's peak next to those of `band`: low, feared, high.

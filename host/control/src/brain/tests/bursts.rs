@@ -42,15 +42,15 @@ fn a_burst_is_seen_by_placers_within_two_ticks_and_gone_when_it_is_over() {
     (1..=quiet_until).for_each(|number| drop(tick(&mut brain, number, 30.0)));
     assert_eq!(seen(&brain), (30.0, vec![30.0; 4], vec![30.0; 4]));
 
-    assert!(!began(&tick(&mut brain, quiet_until + 1, 70.0)));
-    let second = tick(&mut brain, quiet_until + 2, 70.0);
+    assert!(!began(&tick(&mut brain, quiet_until + 1, 80.0)));
+    let second = tick(&mut brain, quiet_until + 2, 80.0);
     assert!(began(&second) && second.closed.is_none());
     assert!(second.record.notes[0].contains("shard 1 is in a burst"), "{:?}", second.record.notes);
     assert_eq!(second.record.evaluations.len(), 1, "no forecast was made for it");
     // A median life of 21 minutes: all four steps begin before it is over.
-    assert_eq!(seen(&brain), (70.0, vec![70.0; 4], vec![70.0; 4]));
+    assert_eq!(seen(&brain), (80.0, vec![80.0; 4], vec![80.0; 4]));
     let forecast = brain.forecast_of_all();
-    assert_eq!((forecast.shards[0].answerer, forecast.shards[0].peaks[2]), (ForecastAnswerer::Burst, 70.0));
+    assert_eq!((forecast.shards[0].answerer, forecast.shards[0].peaks[2]), (ForecastAnswerer::Burst, 80.0));
     assert_eq!(forecast.shards[1].answerer, ForecastAnswerer::Policy);
 
     let calm: Vec<Tick> = (3..=8).map(|more| tick(&mut brain, quiet_until + more, 30.0)).collect();
