@@ -436,10 +436,7 @@ impl Brain {
             let load = self.measured(shard, observation.now);
             // A shard without a forecast goes on as it is.
             let mut predicted = self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec);
-            if let Some(bursts) = &self.bursts {
-                let (start, step_ms) = (self.forecasts.start, self.config.step_ms);
-                bursts.raise(shard.id, start, step_ms, quantiles, &mut predicted);
-            }
+            self.raise(&self.forecasts, shard.id, quantiles, &mut predicted);
             let mode = rules.keyspaces.get(&shard.keyspace).map_or(Mode::Advise, |rule| rule.mode);
             ShardFact {
                 id: shard.id,
@@ -471,7 +468,7 @@ impl Brain {
     /// Leader load over the last closed step, where that is recent; else over the last tick. In a burst, over its last ticks. Of a shard whose
     /// node is silent, what the native forecaster expects: taken for idle, it would draw others to its node.
     fn measured(&self, shard: &ShardObservation, now: InstantMs) -> f32 {
-        if let Some(burst) = self.bursts.as_ref().and_then(|bursts| bursts.of(shard.id)) {
+        if let Some(burst) = self.burst_of(shard.id) {
             return burst.level;
         }
         let end = self.history.end();
@@ -489,10 +486,7 @@ impl Brain {
             let median = self.builtin_forecasts.median(shard);
             let first = expected.len();
             expected.extend((0..steps).map(|step| median.get(step).copied().unwrap_or(load)));
-            if let Some(bursts) = &self.bursts {
-                let (start, step_ms) = (self.builtin_forecasts.start, self.config.step_ms);
-                bursts.raise(shard, start, step_ms, &[0.5], &mut expected[first..]);
-            }
+            self.raise(&self.builtin_forecasts, shard, &[0.5], &mut expected[first..]);
         }
         expected
     }

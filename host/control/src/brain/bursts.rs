@@ -1,8 +1,8 @@
-//! What the brain makes of bursts: planners see them as they are measured, forecasters do not see them, operators are told.
+//! What the brain makes of bursts: planners and operators see them as they are measured, forecasters do not see them.
 
 use super::forecasts::Forecasts;
 use super::{Brain, BrainEvent};
-use isobar_analyzer::{BurstChange, TickLoad, Usual};
+use isobar_analyzer::{Burst, BurstChange, TickLoad, Usual};
 use isobar_model::{InstantMs, LoadBatch, ShardId};
 use isobar_ports::Observation;
 
@@ -66,6 +66,18 @@ impl Brain {
             for &shard in closed.shards.iter().filter(|shard| bursts.overlaps(**shard, from, to)) {
                 self.history.withhold(shard, step);
             }
+        }
+    }
+
+    /// The shard's burst, while one is on.
+    pub(super) fn burst_of(&self, shard: ShardId) -> Option<Burst> {
+        self.bursts.as_ref()?.of(shard)
+    }
+
+    /// Raises paths of a forecast to what the shard's burst will be: whoever looks ahead, planner or operator, sees the same.
+    pub(super) fn raise(&self, forecasts: &Forecasts, shard: ShardId, quantiles: &[f32], paths: &mut [f32]) {
+        if let Some(bursts) = &self.bursts {
+            bursts.raise(shard, forecasts.start, self.config.step_ms, quantiles, paths);
         }
     }
 }

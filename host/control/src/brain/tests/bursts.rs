@@ -52,10 +52,25 @@ fn a_burst_is_seen_by_placers_within_two_ticks_and_gone_when_it_is_over() {
     let forecast = brain.forecast_of_all();
     assert_eq!((forecast.shards[0].answerer, forecast.shards[0].peaks[2]), (ForecastAnswerer::Burst, 80.0));
     assert_eq!(forecast.shards[1].answerer, ForecastAnswerer::Policy);
+    assert_operators_see_what_placers_see(&brain);
 
     let calm: Vec<Tick> = (3..=8).map(|more| tick(&mut brain, quiet_until + more, 30.0)).collect();
     assert_eq!(calm.iter().filter(|tick| ended(tick)).count(), 1);
     assert_eq!(seen(&brain), (30.0, vec![30.0; 4], vec![30.0; 4]));
+    assert_operators_see_what_placers_see(&brain);
+}
+
+fn assert_operators_see_what_placers_see(brain: &Brain) {
+    let (_, median, upper) = seen(brain);
+    let forecast = &brain.forecast(&[ShardId(1)]).shards[0];
+    assert_eq!((&forecast.paths[1], &forecast.paths[2]), (&median, &upper));
+    let shortest_column_ms = 0;
+    let heat =
+        brain.heat_map(HeatMapSpec { past_steps: 1, future_steps: 4, max_rows: 9, max_columns: 9, shortest_column_ms });
+    let row = heat.shards.iter().position(|shard| *shard == ShardId(1)).unwrap();
+    assert_eq!(heat.values[row * heat.columns..][heat.past_columns..heat.columns], median);
+    let ranked = brain.ranking(3).into_iter().find(|ranked| ranked.shard == ShardId(1)).unwrap();
+    assert_eq!(ranked.peak.feared, upper.iter().copied().fold(0.0, f32::max));
 }
 
 #[test]
