@@ -408,12 +408,14 @@ impl Brain {
         self.withhold_bursts(&closed);
         let first = self.history.step_at(closed.start);
         for step in first..first + u64::from(closed.steps) {
-            self.score.occurred(step, |shard| self.history.value(shard, step));
-            self.builtin_score.occurred(step, |shard| self.history.value(shard, step));
-            self.ranks.occurred(step, |shard| self.history.value(shard, step));
+            // What nobody could foresee does not decide who forecasts better.
+            let shown = |shard| self.history.shown(shard, step);
+            self.score.occurred(step, shown);
+            self.builtin_score.occurred(step, shown);
             if let Some(guards) = &mut self.guards {
-                guards.occurred(step, |shard| self.history.value(shard, step));
+                guards.occurred(step, shown);
             }
+            self.ranks.occurred(step, |shard| self.history.value(shard, step));
         }
         Some(closed)
     }

@@ -73,6 +73,23 @@ fn assert_operators_see_what_placers_see(brain: &Brain) {
     assert_eq!(ranked.peak.feared, upper.iter().copied().fold(0.0, f32::max));
 }
 
+/// Who forecasts that all goes on as it is would be to blame for what nobody could foresee.
+#[test]
+fn a_burst_does_not_decide_who_forecasts_better() {
+    let scored = |loud: std::ops::Range<u64>| {
+        let mut brain = brain(&FakeHost::new(Script::default()));
+        for number in 1..=6 * TICKS_A_STEP {
+            tick(&mut brain, number, if loud.contains(&number) { 300.0 } else { 30.0 });
+        }
+        brain.forecast_scores(Some(ShardId(1))).native.unwrap()
+    };
+    // From within the third step to its end, and from then on as ever.
+    let loud = scored(2 * TICKS_A_STEP + 3..3 * TICKS_A_STEP);
+    let quiet = scored(0..0);
+    assert_eq!((loud.wape(), quiet.wape()), (Some(0.0), Some(0.0)));
+    assert_eq!((loud.horizons[0].steps, quiet.horizons[0].steps), (4, 5), "it was not judged at all");
+}
+
 #[test]
 fn forecasters_do_not_see_a_burst_and_the_history_keeps_it() {
     let mut brain = brain(&FakeHost::new(Script::default()));
