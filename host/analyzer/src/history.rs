@@ -238,7 +238,7 @@ impl History {
             .collect()
     }
 
-    /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here, and is stored nowhere else.
+    /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here.
     pub fn withhold(&mut self, shard: ShardId, step: u64) {
         if let Some(row) = self.rows.get_mut(&shard) {
             row.withhold(step);

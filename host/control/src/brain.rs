@@ -164,6 +164,13 @@ impl Brain {
         Ok(())
     }
 
+    /// Keeps closed steps from forecasters, as the leader before did when a burst was on. To be told before the next tick.
+    pub fn withhold(&mut self, steps: &[(ShardId, InstantMs)]) {
+        for &(shard, start) in steps {
+            self.history.withhold(shard, self.history.step_at(start));
+        }
+    }
+
     /// Tells when shards last moved, as a new leader reads it from the control state. Cool-downs count from these.
     pub fn note_moved(&mut self, moved: impl IntoIterator<Item = (ShardId, InstantMs)>) {
         for (shard, at) in moved {
@@ -316,6 +323,7 @@ impl Brain {
 
         let mut notes = self.note_bursts(observation, &mut events);
         let closed = self.record(observation);
+        let withheld = closed.as_ref().map_or_else(Vec::new, |closed| self.withheld_from(closed.start));
         if closed.is_some() || self.stale {
             evaluations.push(self.forecast_all(&mut blobs, &mut events));
         }
@@ -359,7 +367,7 @@ impl Brain {
         notes.truncate(MAX_NOTES);
         let record = DecisionRecord { tick: self.tick, now, seed, evaluations, moves, notes };
         let saved = self.newly_saved();
-        Tick { record, accepted, closed, inputs: blobs.kept, saved, events }
+        Tick { record, accepted, closed, withheld, inputs: blobs.kept, saved, events }
     }
 
     /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.

@@ -69,6 +69,12 @@ impl Brain {
         }
     }
 
+    /// Steps withheld from `start` on, by their start.
+    pub(super) fn withheld_from(&self, start: InstantMs) -> Vec<(ShardId, InstantMs)> {
+        let withheld = self.history.withheld(self.history.step_at(start));
+        withheld.map(|(shard, step)| (shard, self.history.start_of(step))).collect()
+    }
+
     /// The shard's burst, while one is on.
     pub(super) fn burst_of(&self, shard: ShardId) -> Option<Burst> {
         self.bursts.as_ref()?.of(shard)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::RecordedSteps;
 use crate::decision::ForecastInput;
 use isobar_model::DecisionRecord;
 
@@ -110,6 +111,29 @@ fn forecasters_do_not_see_a_burst_and_the_history_keeps_it() {
     let again = inputs(&tick(&mut brain, last + 1, 30.0)).reopened.unwrap();
     assert_eq!(again.withheld, [(ShardId(1), InstantMs(START + 2 * STEP_MS))]);
     assert_eq!(seen(&brain).1, [30.0; 4]);
+}
+
+#[test]
+fn the_next_leader_withholds_what_was_withheld() {
+    let mut old = brain(&FakeHost::new(Script::default()));
+    let loud = 2 * TICKS_A_STEP + 3..3 * TICKS_A_STEP - 3;
+    let mut blobs = Vec::new();
+    for number in 1..=4 * TICKS_A_STEP {
+        let Tick { closed, withheld, .. } = tick(&mut old, number, if loud.contains(&number) { 300.0 } else { 30.0 });
+        assert!(closed.is_some() || withheld.is_empty());
+        let recorded = RecordedSteps { batches: closed.into_iter().collect(), withheld };
+        blobs.push(postcard::to_allocvec(&recorded).unwrap());
+    }
+    let mut new = brain(&FakeHost::new(Script::default()));
+    for blob in &blobs {
+        let recorded: RecordedSteps = postcard::from_bytes(blob).unwrap();
+        recorded.batches.iter().for_each(|batch| new.import_history(batch).unwrap());
+        new.withhold(&recorded.withheld);
+    }
+    let withheld: Vec<_> = new.history().withheld(0).collect();
+    assert_eq!(withheld, [(ShardId(1), new.history().step_at(InstantMs(START + 2 * STEP_MS)))]);
+    let shown = |brain: &Brain| format!("{:?}", brain.history().batches(0, usize::MAX));
+    assert_eq!(shown(&new), shown(&old));
 }
 
 /// Promise 7.
