@@ -51,12 +51,12 @@ pub(crate) struct Timeline {
 }
 
 impl HeatMap {
-    /// Draws the map of `shards`, the median forecast of each being given by `forecast` (steps from now on; shorter is missing).
+    /// Draws the map of `shards`; `forecast` writes the median forecast of one, from now on, over what is missing else.
     #[must_use]
-    pub fn draw<'a>(
+    pub fn draw(
         history: &History,
         shards: &[ShardId],
-        forecast: impl Fn(ShardId) -> &'a [f32],
+        forecast: impl Fn(ShardId, &mut [f32]),
         spec: HeatMapSpec,
     ) -> Self {
         let timeline = Timeline {
@@ -67,7 +67,7 @@ impl HeatMap {
         };
         Self::of(timeline, shards, spec, |shard, first, past, ahead| {
             history.read(shard, first, past);
-            ahead.iter_mut().zip(forecast(shard)).for_each(|(step, value)| *step = *value);
+            forecast(shard, ahead);
         })
     }
 
@@ -170,8 +170,17 @@ mod tests {
         history
     }
 
+    /// A forecast of these steps.
+    fn write(steps: &[f32]) -> impl Fn(ShardId, &mut [f32]) {
+        move |_, ahead| ahead.iter_mut().zip(steps).for_each(|(step, value)| *step = *value)
+    }
+
     fn draw(past_steps: usize, future_steps: usize, max_rows: usize, max_columns: usize) -> HeatMap {
-        let forecast = |shard: ShardId| if shard == ShardId(1) { &[5.0f32, 6.0, 7.0][..] } else { &[] };
+        let forecast = |shard: ShardId, ahead: &mut [f32]| {
+            if shard == ShardId(1) {
+                write(&[5.0, 6.0, 7.0])(shard, ahead);
+            }
+        };
         let spec = HeatMapSpec { past_steps, future_steps, max_rows, max_columns, shortest_column_ms: 0 };
         HeatMap::draw(&history(), &[ShardId(2), ShardId(1)], forecast, spec)
     }
@@ -200,12 +209,16 @@ mod tests {
     fn columns_are_as_long_as_asked_for() {
         let spec =
             HeatMapSpec { past_steps: 4, future_steps: 3, max_rows: 9, max_columns: 9, shortest_column_ms: 1_500 };
-        let map = HeatMap::draw(&history(), &[ShardId(1)], |_| &[5.0, 6.0, 7.0], spec);
+        let map = HeatMap::draw(&history(), &[ShardId(1)], write(&[5.0, 6.0, 7.0]), spec);
         assert_eq!((map.column_ms, map.columns, map.past_columns), (2000, 4, 2));
         assert_eq!(known(&map), [Some(2.0), Some(3.0), Some(6.0), Some(7.0)]);
         // Longer than all of it is as good as all of it: a column on either side.
-        let map =
-            HeatMap::draw(&history(), &[ShardId(1)], |_| &[5.0], HeatMapSpec { shortest_column_ms: u64::MAX, ..spec });
+        let map = HeatMap::draw(
+            &history(),
+            &[ShardId(1)],
+            write(&[5.0]),
+            HeatMapSpec { shortest_column_ms: u64::MAX, ..spec },
+        );
         assert_eq!((map.columns, known(&map)), (2, vec![Some(3.0), Some(5.0)]));
     }
 
@@ -213,9 +226,9 @@ mod tests {
     fn shards_of_which_nothing_is_known_go_first() {
         let spec = HeatMapSpec { past_steps: 4, future_steps: 0, max_rows: 2, max_columns: 9, shortest_column_ms: 0 };
         let shards = [ShardId(0), ShardId(1), ShardId(2), ShardId(3)];
-        let map = HeatMap::draw(&history(), &shards, |_| &[], spec);
+        let map = HeatMap::draw(&history(), &shards, write(&[]), spec);
         assert_eq!((map.shards, map.omitted), (vec![ShardId(1), ShardId(2)], 2));
-        let nothing = HeatMap::draw(&history(), &[], |_| &[], HeatMapSpec { max_rows: 0, past_steps: 0, ..spec });
+        let nothing = HeatMap::draw(&history(), &[], write(&[]), HeatMapSpec { max_rows: 0, past_steps: 0, ..spec });
         assert_eq!((nothing.columns, nothing.values, nothing.omitted), (0, vec![], 0));
     }
 
@@ -227,7 +240,7 @@ mod tests {
             shortest_column_ms in 0u64..90_000,
         ) {
             let spec = HeatMapSpec { past_steps, future_steps, max_rows, max_columns, shortest_column_ms };
-            let map = HeatMap::draw(&history(), &[ShardId(1), ShardId(2)], |_| &[4.0, 20.0], spec);
+            let map = HeatMap::draw(&history(), &[ShardId(1), ShardId(2)], write(&[4.0, 20.0]), spec);
             prop_assert!(map.columns <= max_columns && map.shards.len() <= max_rows);
             prop_assert_eq!(map.values.len(), map.columns * map.shards.len());
             prop_assert_eq!(map.shards.len() + map.omitted, 2);

@@ -141,6 +141,12 @@ impl History {
         if step >= self.end { f32::NAN } else { self.rows.get(&shard).map_or(f32::NAN, |row| row.get(step)) }
     }
 
+    /// The value of a closed step as forecasters are shown it; NaN where it is missing or withheld.
+    #[must_use]
+    pub fn shown(&self, shard: ShardId, step: u64) -> f32 {
+        if step >= self.end { f32::NAN } else { self.rows.get(&shard).map_or(f32::NAN, |row| row.shown(step)) }
+    }
+
     /// Writes the values of the steps from `first` on; NaN where one is missing or not closed.
     pub fn read(&self, shard: ShardId, first: u64, out: &mut [f32]) {
         out.fill(f32::NAN);
@@ -232,7 +238,7 @@ impl History {
             .collect()
     }
 
-    /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here, and is stored nowhere else.
+    /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here.
     pub fn withhold(&mut self, shard: ShardId, step: u64) {
         if let Some(row) = self.rows.get_mut(&shard) {
             row.withhold(step);

@@ -20,7 +20,7 @@ pub mod stream;
 pub mod track;
 
 pub use archive::{Archive, ArchiveChunk, ArchiveStatus, BadImport, BadQuery, Family, NodeLoad, ShardLoad};
-pub use burst::{Burst, BurstChange, BurstSpec, Bursts, Feared};
+pub use burst::{Burst, BurstChange, BurstSpec, Bursts, Usual};
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};

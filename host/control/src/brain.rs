@@ -15,6 +15,7 @@ mod round;
 mod scores;
 mod shares;
 mod slot;
+mod view;
 
 pub use config::{BrainConfig, MovePace, Recording};
 pub use forecasts::{ForecastAnswer, ShardForecast};
@@ -29,16 +30,17 @@ use forecasts::Forecasts;
 use insights::Seeker;
 use isobar_analyzer::{BadBatch, Bursts, Guards, History, HistorySpec, RankScorer, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
-    CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Mode, Move, NodeState,
-    PlacementLimits, Role, ShardId, Verdict,
+    CheckedMove, ClusterView, DecisionRecord, Digest, InstantMs, LoadBatch, Metric, Move, PlacementLimits, Role,
+    ShardId, Verdict,
 };
-use isobar_planner::{Ledger, NodeFact, Origin, PlanCheck, RoundInput, ShardFact, ViewInput, drain};
-use isobar_ports::{Forecaster, Observation, Placer, PolicyFailure, PolicyHost, ShardObservation};
+use isobar_planner::{Ledger, Origin, PlanCheck, drain};
+use isobar_ports::{Forecaster, Observation, Placer, PolicyFailure, PolicyHost};
 use preparation::Ready;
 use shares::FollowerShares;
 use slot::{Saved, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use view::Scope;
 
 /// Most refused moves that a decision record keeps; the rest is counted in a note. A hostile plan of 10 000 must not fill the log.
 const MAX_REFUSED_RECORDED: usize = 256;
@@ -46,15 +48,6 @@ const MAX_REFUSED_RECORDED: usize = 256;
 const MAX_NOTES: usize = 128;
 /// Half-life of the forecasters' scores: a day of five-minute steps.
 const SCORE_HALF_LIFE_STEPS: f32 = 288.0;
-
-/// Which shards a view lists; the rest is background.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    /// Those that policies may plan for: of keyspaces that are not only observed.
-    Policies,
-    /// All.
-    Everything,
-}
 
 /// The control loop's state.
 pub struct Brain {
@@ -162,6 +155,13 @@ impl Brain {
         }
         self.stale = true;
         Ok(())
+    }
+
+    /// Keeps closed steps from forecasters, as the leader before did when a burst was on. To be told before the next tick.
+    pub fn withhold(&mut self, steps: &[(ShardId, InstantMs)]) {
+        for &(shard, start) in steps {
+            self.history.withhold(shard, self.history.step_at(start));
+        }
     }
 
     /// Tells when shards last moved, as a new leader reads it from the control state. Cool-downs count from these.
@@ -316,6 +316,7 @@ impl Brain {
 
         let mut notes = self.note_bursts(observation, &mut events);
         let closed = self.record(observation);
+        let withheld = closed.as_ref().map_or_else(Vec::new, |closed| self.withheld_from(closed.start));
         if closed.is_some() || self.stale {
             evaluations.push(self.forecast_all(&mut blobs, &mut events));
         }
@@ -359,7 +360,7 @@ impl Brain {
         notes.truncate(MAX_NOTES);
         let record = DecisionRecord { tick: self.tick, now, seed, evaluations, moves, notes };
         let saved = self.newly_saved();
-        Tick { record, accepted, closed, inputs: blobs.kept, saved, events }
+        Tick { record, accepted, closed, withheld, inputs: blobs.kept, saved, events }
     }
 
     /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.
@@ -408,103 +409,16 @@ impl Brain {
         self.withhold_bursts(&closed);
         let first = self.history.step_at(closed.start);
         for step in first..first + u64::from(closed.steps) {
-            self.score.occurred(step, |shard| self.history.value(shard, step));
-            self.builtin_score.occurred(step, |shard| self.history.value(shard, step));
-            self.ranks.occurred(step, |shard| self.history.value(shard, step));
+            // What nobody could foresee does not decide who forecasts better.
+            let shown = |shard| self.history.shown(shard, step);
+            self.score.occurred(step, shown);
+            self.builtin_score.occurred(step, shown);
             if let Some(guards) = &mut self.guards {
-                guards.occurred(step, |shard| self.history.value(shard, step));
+                guards.occurred(step, shown);
             }
+            self.ranks.occurred(step, |shard| self.history.value(shard, step));
         }
         Some(closed)
-    }
-
-    fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32, scope: Scope) -> ClusterView {
-        let quantiles = &self.config.quantiles;
-        let nodes = observation.nodes.iter().map(|node| NodeFact {
-            id: node.id,
-            zone: node.zone,
-            state: match node.state {
-                NodeState::Up if rules.draining.contains(&node.id) => NodeState::Draining,
-                NodeState::Up | NodeState::Draining | NodeState::Suspect | NodeState::Down => node.state,
-            },
-            capacity: node.capacity,
-            used_bytes: node.used_bytes,
-            capacity_bytes: node.capacity_bytes,
-        });
-        let width = quantiles.len() * self.config.horizon_steps as usize;
-        let shards = observation.shards.iter().map(|shard| {
-            let load = self.measured(shard, observation.now);
-            // A shard without a forecast goes on as it is.
-            let mut predicted = self.forecasts.paths(shard.id).map_or_else(|| vec![load; width], <[f32]>::to_vec);
-            if let Some(bursts) = &self.bursts {
-                let (start, step_ms) = (self.forecasts.start, self.config.step_ms);
-                bursts.raise(shard.id, start, step_ms, quantiles, &mut predicted);
-            }
-            let mode = rules.keyspaces.get(&shard.keyspace).map_or(Mode::Advise, |rule| rule.mode);
-            ShardFact {
-                id: shard.id,
-                keyspace: shard.keyspace,
-                replicas: shard.replicas.clone(),
-                bytes: shard.bytes,
-                leader_load: load,
-                follower_share: self.shares.of(shard.id),
-                predicted,
-                last_moved: self.last_moved.get(&shard.id).copied().unwrap_or_default(),
-                move_steps: self.config.move_pace.steps(shard.bytes, self.config.step_ms),
-                in_scope: scope == Scope::Everything || mode != Mode::Observe,
-            }
-        });
-        ViewInput {
-            now: observation.now,
-            step_ms: self.config.step_ms,
-            steps: self.config.horizon_steps,
-            quantiles: quantiles.clone(),
-            nodes: nodes.collect(),
-            shards: shards.collect(),
-            moving: observation.moving.clone(),
-            limits: self.config.limits,
-            seed,
-        }
-        .build()
-    }
-
-    /// Leader load over the last closed step, where that is recent; else over the last tick. In a burst, over its last ticks. Of a shard whose
-    /// node is silent, what the native forecaster expects: taken for idle, it would draw others to its node.
-    fn measured(&self, shard: &ShardObservation, now: InstantMs) -> f32 {
-        if let Some(burst) = self.bursts.as_ref().and_then(|bursts| bursts.of(shard.id)) {
-            return burst.level;
-        }
-        let end = self.history.end();
-        let recent = now.since_ms(self.history.start_of(end)) < u64::from(self.config.step_ms);
-        let last = end.checked_sub(1).filter(|_| recent).map_or(f32::NAN, |step| self.history.value(shard.id, step));
-        let expected = self.builtin_forecasts.median(shard.id).first().copied();
-        [last, shard.leader_load].into_iter().find(|load| load.is_finite()).or(expected).unwrap_or(0.0)
-    }
-
-    /// The native median forecast of the view's shards, in its order; where there is none, what is measured now.
-    fn expected(&self, view: &ClusterView) -> Vec<f32> {
-        let steps = view.steps as usize;
-        let mut expected = Vec::with_capacity(view.shards.ids.len() * steps);
-        for (&shard, &load) in view.shards.ids.iter().zip(&view.shards.leader_load) {
-            let median = self.builtin_forecasts.median(shard);
-            let first = expected.len();
-            expected.extend((0..steps).map(|step| median.get(step).copied().unwrap_or(load)));
-            if let Some(bursts) = &self.bursts {
-                let (start, step_ms) = (self.builtin_forecasts.start, self.config.step_ms);
-                bursts.raise(shard, start, step_ms, &[0.5], &mut expected[first..]);
-            }
-        }
-        expected
-    }
-
-    fn round_input<'a>(&self, rules: &'a RoundRules, now: InstantMs, expected: &'a [f32]) -> RoundInput<'a> {
-        RoundInput {
-            settings: self.config.check,
-            keyspaces: &rules.keyspaces,
-            halted: rules.halted,
-            spent: self.ledger.spent(now),
-            expected,
-        }
     }
 }
 

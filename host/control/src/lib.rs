@@ -5,6 +5,7 @@
 pub mod brain;
 mod command;
 pub mod decision;
+mod recorded;
 mod state;
 
 pub use brain::{
@@ -13,6 +14,7 @@ pub use brain::{
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
 pub use decision::{ForecastInput, Reopened, without_wall_time};
+pub use recorded::RecordedSteps;
 pub use state::archive::{ArchiveEntry, MAX_ARCHIVE_ENTRIES, MAX_ARCHIVE_PARTS};
 pub use state::events::{ControlEvent, EventKind, MAX_EVENTS};
 pub use state::history::{HISTORY_SPAN_MS, HistoryBlob, MAX_HISTORY_BLOBS};

@@ -1,12 +1,12 @@
 //! Bursts on real load: those planted are recognised within two ticks, and ordinary days hold few.
 //!
-//! Each 5-minute step of the trace is told in thirty ticks of ten seconds, with the noise of counted requests. No constant was
-//! chosen on this trace.
+//! Each 5-minute step of the trace is told in thirty ticks of ten seconds, with the noise of counted requests. Forecasts are the default policy's
+//! and the native one's, as on a node. No constant was chosen on the days tested here ([`BurstSpec`] says on which).
 
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use forecasting_kit::Forecaster;
-use isobar_analyzer::{BurstChange, BurstSpec, Bursts, Feared, TickLoad};
+use isobar_analyzer::{BurstChange, BurstSpec, Bursts, History, HistorySpec, TickLoad, Usual};
 use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
 use isobar_sim::{DAY_STEPS, Regions, STEP_MS, Trace};
 use rand::rngs::StdRng;
@@ -30,6 +30,9 @@ struct Planted {
 struct Found {
     planted: usize,
     within_two: usize,
+    /// Those planted that are beyond what forecasts feared; the others some model foresaw, or they multiply a load of nothing.
+    unforeseen: usize,
+    unforeseen_within_two: usize,
     /// Those that began where none was planted.
     others: usize,
     withheld: usize,
@@ -42,29 +45,31 @@ fn run(days: Range<usize>, plant: impl Fn(&mut StdRng) -> Vec<Planted>) -> Found
     let shards: Vec<ShardId> = (0..tenants.len() as u64).map(ShardId).collect();
     let mut rng = StdRng::seed_from_u64(7);
     let planted: Vec<Vec<Planted>> = shards.iter().map(|_| plant(&mut rng)).collect();
-    let mut policy = Forecaster::<seasonal_naive::Series>::new("").unwrap();
+    let mut native = Forecaster::<seasonal_naive::Series>::new("").unwrap();
+    let mut policy = Forecaster::<best::Series>::new("").unwrap();
     let mut bursts = Bursts::new(BurstSpec::default());
-    let batch = |from: usize, steps: usize, values: Vec<f32>| LoadBatch {
-        metric: Metric::Load,
-        start: InstantMs(from as u64 * u64::from(STEP_MS)),
-        step_ms: STEP_MS,
-        steps: steps as u32,
-        shards: shards.clone(),
-        values,
-    };
     let first = days.start * DAY_STEPS;
-    policy.observe(&batch(0, first, tenants.iter().flat_map(|t| t.load[..first].to_vec()).collect())).unwrap();
-    let quantiles = vec![0.5, 0.97];
+    let mut history =
+        History::new(HistorySpec { metric: Metric::Load, step_ms: STEP_MS, keep_steps: days.end * DAY_STEPS });
+    let recorded = LoadBatch {
+        metric: Metric::Load,
+        start: InstantMs(0),
+        step_ms: STEP_MS,
+        steps: first as u32,
+        shards: shards.clone(),
+        values: tenants.iter().flat_map(|t| t.load[..first].to_vec()).collect(),
+    };
+    history.import(&recorded).unwrap();
+    native.observe(&recorded).unwrap();
+    policy.observe(&recorded).unwrap();
+    let quantiles = vec![0.97];
     let request =
         ForecastRequest { metric: Metric::Load, shards: shards.clone(), horizon: 1, quantiles, peak_steps: 0 };
     let mut found = Found::default();
     for step in first..days.end * DAY_STEPS {
-        let forecast = policy.predict(&request).unwrap().values;
-        let feared = |shard: ShardId| {
-            let row = 2 * shard.0 as usize;
-            Some(Feared { median: forecast[row], upper: forecast[row + 1] })
-        };
-        let mut sums = vec![0.0f32; shards.len()];
+        let [native_upper, policy_upper] =
+            [native.predict(&request), policy.predict(&request)].map(|made| made.unwrap().values);
+        let upper: Vec<f32> = native_upper.iter().zip(&policy_upper).map(|(a, b)| a.max(*b)).collect();
         for tick in (step as u64 * TICKS)..(step as u64 + 1) * TICKS {
             let loads: Vec<TickLoad> = (0..shards.len())
                 .map(|i| {
@@ -75,42 +80,54 @@ fn run(days: Range<usize>, plant: impl Fn(&mut StdRng) -> Vec<Planted>) -> Found
                     TickLoad { shard: shards[i], load: (load * (1.0 + noise / requests.max(1.0).sqrt())).max(0.0) }
                 })
                 .collect();
-            sums.iter_mut().zip(&loads).for_each(|(sum, tick)| *sum += tick.load);
-            for change in bursts.record(InstantMs((tick + 1) * TICK_MS), TICK_MS, &loads, feared) {
+            let now = InstantMs((tick + 1) * TICK_MS);
+            let feared = |shard: ShardId| Some(upper[shard.0 as usize]);
+            let usual = |shard| Usual::of(&history, shard, step as u64);
+            let changes = bursts.record(now, TICK_MS, &loads, feared, usual);
+            history.record(now, TICK_MS, &loads);
+            for change in changes {
                 let BurstChange::Began { shard, .. } = change else { continue };
                 let near = |burst: &&Planted| (burst.from..burst.to + 1).contains(&tick);
-                match planted[shard.0 as usize].iter().find(near) {
-                    Some(burst) => found.within_two += usize::from(tick < burst.from + 2),
-                    None => found.others += 1,
-                }
+                found.others += usize::from(!planted[shard.0 as usize].iter().any(|burst| near(&burst)));
+            }
+            for (i, &shard) in shards.iter().enumerate() {
+                let Some(burst) = planted[i].iter().find(|burst| burst.from + 1 == tick) else { continue };
+                // One that was on before was not recognised, it was there.
+                let since = InstantMs(burst.from.saturating_sub(1) * TICK_MS);
+                let within_two = bursts.of(shard).is_some_and(|burst| burst.since >= since);
+                let unforeseen = tenants[i].load[step] * burst.factor > upper[i];
+                found.planted += 1;
+                found.within_two += usize::from(within_two);
+                found.unforeseen += usize::from(unforeseen);
+                found.unforeseen_within_two += usize::from(unforeseen && within_two);
             }
         }
-        let (from, to) = (step as u64 * u64::from(STEP_MS), (step as u64 + 1) * u64::from(STEP_MS));
-        let shown = (0..shards.len()).map(|i| {
-            let withheld = bursts.overlaps(shards[i], InstantMs(from), InstantMs(to));
-            found.withheld += usize::from(withheld);
-            if withheld { f32::NAN } else { sums[i] / TICKS as f32 }
-        });
-        let shown = shown.collect();
-        policy.observe(&batch(step, 1, shown)).unwrap();
+        let (from, to) = (history.start_of(step as u64), history.start_of(step as u64 + 1));
+        for &shard in shards.iter().filter(|&&shard| bursts.overlaps(shard, from, to)) {
+            history.withhold(shard, step as u64);
+            found.withheld += 1;
+        }
+        for shown in history.batches(step as u64, shards.len()) {
+            native.observe(&shown).unwrap();
+            policy.observe(&shown).unwrap();
+        }
         found.steps += shards.len();
     }
-    found.planted = planted.iter().flatten().filter(|burst| burst.from < days.end as u64 * 288 * TICKS).count();
     found
 }
 
-/// Days without anything planted: 1.11 a shard and day, in 1.9 % of all steps. The trace has bursts of its own (machines that idle at a tenth of
-/// what a job takes), so this is an upper bound of false alarms.
+/// Days without anything planted. The trace has bursts of its own, so this is an upper bound of false alarms.
 #[test]
 fn ordinary_days_hold_few_bursts() {
     let found = run(14..24, |_| Vec::new());
     println!("{found:?}");
     let per_shard_day = found.others as f64 * DAY_STEPS as f64 / found.steps as f64;
-    assert!(per_shard_day < 1.5, "{per_shard_day} a shard and day: {found:?}");
-    assert!(found.withheld * 100 < 3 * found.steps, "{found:?}");
+    assert!(per_shard_day <= 0.5, "{per_shard_day} a shard and day: {found:?}");
+    assert!(found.withheld * 100 <= found.steps, "{found:?}");
 }
 
-/// One a series and day, three to twenty times the load, five minutes to an hour: 109 of 128.
+/// One a series and day, three to twenty times the load, five minutes to an hour. Judged are those that no model foresaw: what stays within
+/// the uppermost quantile forecast was foreseen, and so many times nothing is nothing. 112 of 123 are recognised, none of the five others.
 #[test]
 fn planted_bursts_are_recognised_within_two_ticks() {
     let days = 14..18;
@@ -123,5 +140,6 @@ fn planted_bursts_are_recognised_within_two_ticks() {
     });
     println!("{found:?}");
     assert_eq!(found.planted, 128);
-    assert!(found.within_two * 100 >= 80 * found.planted, "{found:?}");
+    assert!(found.unforeseen_within_two * 100 >= 90 * found.unforeseen, "{found:?}");
+    assert!(found.unforeseen * 100 >= 90 * found.planted, "hardly any is left out: {found:?}");
 }

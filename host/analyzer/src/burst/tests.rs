@@ -3,17 +3,19 @@ use proptest::prelude::*;
 
 const A: ShardId = ShardId(1);
 const TICK_MS: u64 = 10_000;
-const FEARED: Feared = Feared { median: 10.0, upper: 12.0 };
+const FEARED: f32 = 12.0;
+const USUAL: Usual = Usual { recent: 10.0, habit: 11.0 };
 
 /// Ticks on end, of one shard.
 struct Run {
     bursts: Bursts,
     tick: u64,
+    usual: Usual,
 }
 
 impl Run {
     fn warm() -> Self {
-        let mut run = Self { bursts: Bursts::new(BurstSpec::default()), tick: 1_000 };
+        let mut run = Self { bursts: Bursts::new(BurstSpec::default()), tick: 1_000, usual: USUAL };
         for _ in 0..10 {
             assert_eq!(run.tick(10.0), []);
         }
@@ -23,7 +25,7 @@ impl Run {
     fn tick(&mut self, load: f32) -> Vec<BurstChange> {
         self.tick += 1;
         let now = InstantMs(self.tick * TICK_MS);
-        self.bursts.record(now, TICK_MS, &[TickLoad { shard: A, load }], |_| Some(FEARED))
+        self.bursts.record(now, TICK_MS, &[TickLoad { shard: A, load }], |_| Some(FEARED), |_| self.usual)
     }
 }
 
@@ -59,11 +61,46 @@ fn one_enormous_tick_is_enough_and_one_that_is_only_large_is_not() {
 #[test]
 fn what_lasts_is_the_new_level_and_not_recognised_again_before_it_came_down() {
     let mut run = Run::warm();
-    let changes: Vec<_> = (0..2_000).flat_map(|_| run.tick(30.0)).collect();
+    let changes: Vec<_> = (0..2_000)
+        .flat_map(|tick| {
+            run.usual.recent = if tick < 60 { 10.0 } else { 30.0 };
+            run.tick(30.0)
+        })
+        .collect();
     assert_eq!(changes.len(), 2, "{changes:?}");
     assert_eq!(changes[1], BurstChange::Ended { shard: A, lasted_ms: 2 * 3_600_000, lasting: true });
+    run.usual.recent = 10.0;
     assert_eq!(run.tick(10.0), []);
     assert_eq!((run.tick(30.0), run.tick(30.0).len()), (vec![], 1));
+}
+
+#[test]
+fn a_load_that_goes_on_is_no_burst_however_wrong_the_forecast() {
+    let mut run = Run::warm();
+    run.usual.recent = 30.0;
+    let changes: Vec<_> = (0..20).flat_map(|_| run.tick(60.0)).collect();
+    assert_eq!(changes, []);
+    assert_eq!((run.tick(80.0), run.tick(80.0).len()), (vec![], 1));
+    assert_eq!((0..6).flat_map(|_| run.tick(30.0)).count(), 1, "back to what it was, it is over");
+}
+
+#[test]
+fn a_habit_is_no_burst() {
+    let mut run = Run::warm();
+    run.usual.habit = 40.0;
+    let changes: Vec<_> = (0..20).flat_map(|_| run.tick(40.0)).collect();
+    assert_eq!(changes, []);
+    assert_eq!((run.tick(41.0), run.tick(41.0).len()), (vec![], 1));
+}
+
+/// Ticks may be as long as steps: the first one over is the last step when the second one is judged.
+#[test]
+fn a_burst_is_judged_by_what_was_usual_before_it() {
+    let mut run = Run::warm();
+    assert_eq!(run.tick(30.0), []);
+    run.usual.recent = 30.0;
+    assert_eq!(run.tick(30.0).len(), 1);
+    assert_eq!((0..60).flat_map(|_| run.tick(30.0)).count(), 0, "it goes on");
 }
 
 #[test]
@@ -81,13 +118,11 @@ fn ticks_without_load_count_for_nothing() {
 #[test]
 fn noise_of_idle_shards_is_no_burst() {
     let mut bursts = Bursts::new(BurstSpec::default());
-    let idle = Feared { median: 0.01, upper: 0.02 };
     for tick in 1..500u64 {
         let loads = [(A, if tick.is_multiple_of(9) { 1.0 } else { 0.0 }), (ShardId(2), 100.0)];
         let loads = loads.map(|(shard, load)| TickLoad { shard, load });
-        let busy = Feared { median: 100.0, upper: 110.0 };
-        let changes = bursts
-            .record(InstantMs(tick * TICK_MS), TICK_MS, &loads, |shard| Some(if shard == A { idle } else { busy }));
+        let upper = |shard| Some(if shard == A { 0.02 } else { 110.0 });
+        let changes = bursts.record(InstantMs(tick * TICK_MS), TICK_MS, &loads, upper, |_| Usual::default());
         assert_eq!(changes, []);
     }
 }
@@ -116,7 +151,7 @@ fn lives_are_learnt_and_carry_a_level_on() {
 #[test]
 fn shards_not_heard_of_are_dropped() {
     let mut run = Run::warm();
-    run.bursts.record(InstantMs(run.tick * TICK_MS + 3 * 3_600_000), TICK_MS, &[], |_| None);
+    run.bursts.record(InstantMs(run.tick * TICK_MS + 3 * 3_600_000), TICK_MS, &[], |_| None, |_| USUAL);
     assert!(run.bursts.shards.is_empty());
 }
 
@@ -163,8 +198,9 @@ proptest! {
     #[test]
     fn any_input_is_taken(ticks in prop::collection::vec((any::<f32>(), any::<f32>(), any::<f32>(), any::<u64>()), 1..60)) {
         let mut bursts = Bursts::new(BurstSpec::default());
-        for (load, median, upper, now) in ticks {
-            bursts.record(InstantMs(now), now / 2, &[TickLoad { shard: A, load }], |_| Some(Feared { median, upper }));
+        for (load, upper, recent, now) in ticks {
+            let usual = |_| Usual { recent, habit: 0.0 };
+            bursts.record(InstantMs(now), now / 2, &[TickLoad { shard: A, load }], |_| Some(upper), usual);
             let mut paths = [0.0; 4];
             bursts.raise(A, InstantMs(now), u32::MAX, &[0.5], &mut paths);
         }

@@ -1,9 +1,9 @@
-//! What the brain makes of bursts: planners see them as they are measured, forecasters do not see them, operators are told.
+//! What the brain makes of bursts: planners and operators see them as they are measured, forecasters do not see them.
 
 use super::forecasts::Forecasts;
 use super::{Brain, BrainEvent};
-use isobar_analyzer::{BurstChange, TickLoad};
-use isobar_model::{LoadBatch, ShardId};
+use isobar_analyzer::{Burst, BurstChange, TickLoad, Usual};
+use isobar_model::{InstantMs, LoadBatch, ShardId};
 use isobar_ports::Observation;
 
 /// Bursts beginning or ending in one tick that are told one by one; of a surge of the whole cluster the rest is counted.
@@ -24,12 +24,12 @@ impl Brain {
                 let step = middle.checked_sub(forecasts.start.0)? / step_ms;
                 forecasts.feared(shard, usize::try_from(step).ok()?)
             };
-            match (of(bound), of(native)) {
-                (Some(a), Some(b)) => Some(if a.upper >= b.upper { a } else { b }),
-                (one, other) => one.or(other),
-            }
+            of(bound).into_iter().chain(of(native)).reduce(f32::max)
         };
-        let changes = bursts.record(observation.now, observation.span_ms, &loads, feared);
+        let history = &self.history;
+        let step = history.step_at(InstantMs(middle));
+        let usual = |shard| Usual::of(history, shard, step);
+        let changes = bursts.record(observation.now, observation.span_ms, &loads, feared, usual);
         let mut notes = Vec::new();
         for change in changes.iter().take(MAX_TOLD) {
             match *change {
@@ -66,6 +66,24 @@ impl Brain {
             for &shard in closed.shards.iter().filter(|shard| bursts.overlaps(**shard, from, to)) {
                 self.history.withhold(shard, step);
             }
+        }
+    }
+
+    /// Steps withheld from `start` on, by their start.
+    pub(super) fn withheld_from(&self, start: InstantMs) -> Vec<(ShardId, InstantMs)> {
+        let withheld = self.history.withheld(self.history.step_at(start));
+        withheld.map(|(shard, step)| (shard, self.history.start_of(step))).collect()
+    }
+
+    /// The shard's burst, while one is on.
+    pub(super) fn burst_of(&self, shard: ShardId) -> Option<Burst> {
+        self.bursts.as_ref()?.of(shard)
+    }
+
+    /// Raises paths of a forecast to what the shard's burst will be: whoever looks ahead, planner or operator, sees the same.
+    pub(super) fn raise(&self, forecasts: &Forecasts, shard: ShardId, quantiles: &[f32], paths: &mut [f32]) {
+        if let Some(bursts) = &self.bursts {
+            bursts.raise(shard, forecasts.start, self.config.step_ms, quantiles, paths);
         }
     }
 }

@@ -277,8 +277,7 @@ impl Brain {
     /// What an instance is shown that has seen the steps before `fed`.
     fn reopened(&self, saved: Option<Digest>, fed: u64) -> Reopened {
         let (from, to) = (self.history.start_of(fed), self.history.start_of(self.history.end()));
-        let withheld = self.history.withheld(fed).map(|(shard, step)| (shard, self.history.start_of(step))).collect();
-        Reopened { saved, from, to, withheld }
+        Reopened { saved, from, to, withheld: self.withheld_from(from) }
     }
 
     fn ask_native(&mut self, request: &ForecastRequest) -> Made {

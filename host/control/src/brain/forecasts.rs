@@ -1,8 +1,6 @@
 //! The forecast in force: who made it, and each shard's part of it.
 
 use super::slot::Bound;
-use crate::decision::BUILTIN;
-use isobar_analyzer::{Bursts, Feared, PeakBand};
 use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -92,56 +90,25 @@ impl Forecasts {
         self.paths(shard).and_then(|paths| paths.get(q * horizon..(q + 1) * horizon)).unwrap_or_default()
     }
 
-    /// What is feared of a shard's step, 0 being the first forecast.
-    pub(super) fn feared(&self, shard: ShardId, step: usize) -> Option<Feared> {
+    /// The uppermost quantile of a shard's step, 0 being the first forecast.
+    pub(super) fn feared(&self, shard: ShardId, step: usize) -> Option<f32> {
         let (paths, horizon) = (self.paths(shard)?, self.request.horizon as usize);
         if step >= horizon {
             return None;
         }
-        let median = *paths.get(nearest(&self.request.quantiles, 0.5) * horizon + step)?;
-        let upper = *paths.chunks_exact(horizon).next_back()?.get(step)?;
-        Some(Feared { median, upper })
+        paths.chunks_exact(horizon).next_back()?.get(step).copied()
     }
 
-    /// The quantiles of the shard's peak next to those of `band`: low, feared, high.
-    pub(super) fn peak(&self, shard: ShardId, band: [f32; 3]) -> Option<PeakBand> {
-        let row = *self.rows.get(&shard)?;
+    /// Who made the forecast of a shard.
+    pub(super) fn answerer(&self, shard: ShardId) -> ForecastAnswerer {
+        self.others.get(&shard).copied().unwrap_or_default()
+    }
+
+    /// The shard's peaks, one a quantile; empty where none were made.
+    pub(super) fn peaks(&self, shard: ShardId) -> &[f32] {
         let quantiles = self.request.quantiles.len();
-        let peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles)?;
-        let [low, feared, high] = band.map(|quantile| peaks.get(nearest(&self.request.quantiles, quantile)).copied());
-        Some(PeakBand { low: low?, feared: feared?, high: high? })
-    }
-
-    /// The forecast of these shards, raised where one is in a burst.
-    pub(super) fn answer(
-        &self,
-        shards: impl Iterator<Item = ShardId>,
-        step_ms: u32,
-        bursts: Option<&Bursts>,
-    ) -> ForecastAnswer {
-        let (quantiles, horizon) = (self.request.quantiles.len(), self.request.horizon as usize);
-        let of = |shard| {
-            let (row, mut paths) = (*self.rows.get(&shard)?, self.paths(shard)?.to_vec());
-            let mut peaks = self.batch.peaks.get(row * quantiles..(row + 1) * quantiles).unwrap_or_default().to_vec();
-            let mut answerer = self.others.get(&shard).copied().unwrap_or_default();
-            if let Some((bursts, burst)) = bursts.and_then(|bursts| Some((bursts, bursts.of(shard)?))) {
-                bursts.raise(shard, self.start, step_ms, &self.request.quantiles, &mut paths);
-                peaks.iter_mut().for_each(|peak| *peak = peak.max(burst.level));
-                answerer = ForecastAnswerer::Burst;
-            }
-            let paths = paths.chunks(horizon.max(1)).map(<[f32]>::to_vec).collect();
-            Some(ShardForecast { shard, paths, peaks, answerer })
-        };
-        ForecastAnswer {
-            policy: self.by.as_ref().map_or(BUILTIN, |bound| &bound.name).to_owned(),
-            revision: self.by.as_ref().map(|bound| bound.digest),
-            fallback: self.fallback.clone(),
-            start: self.start,
-            step_ms,
-            quantiles: self.request.quantiles.clone(),
-            peak_steps: self.request.peak_steps,
-            shards: shards.filter_map(of).collect(),
-        }
+        let row = self.rows.get(&shard);
+        row.and_then(|row| self.batch.peaks.get(row * quantiles..(row + 1) * quantiles)).unwrap_or_default()
     }
 }
 

@@ -114,6 +114,8 @@ pub struct Tick {
     pub accepted: Vec<CheckedMove>,
     /// Steps that closed: to be persisted.
     pub closed: Option<LoadBatch>,
+    /// Steps among them that forecasters are not shown, by their start: to be persisted with them.
+    pub withheld: Vec<(ShardId, InstantMs)>,
     /// Blobs that the record names.
     pub inputs: Vec<(Digest, Vec<u8>)>,
     /// States that policies saved, to be persisted.

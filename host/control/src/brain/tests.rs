@@ -9,9 +9,11 @@ mod swaps;
 use super::*;
 use fakes::{FakeHost, Script};
 use isobar_analyzer::{GuardSpec, HeatMapSpec};
-use isobar_model::{Action, ForecastAnswerer, InFlight, KeyspaceId, NodeId, PlacementLimits, Rule, ZoneId};
+use isobar_model::{
+    Action, ForecastAnswerer, InFlight, KeyspaceId, Mode, NodeId, NodeState, PlacementLimits, Rule, ZoneId,
+};
 use isobar_planner::KeyspaceRule;
-use isobar_ports::NodeObservation;
+use isobar_ports::{NodeObservation, ShardObservation};
 
 const STEP_MS: u64 = 300_000;
 const START: u64 = 1_000 * STEP_MS;

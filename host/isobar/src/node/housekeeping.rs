@@ -1,7 +1,7 @@
 //! Keeps what is stored beside the control log bounded: recorded steps are merged into days, and blobs that nothing names are deleted.
 
 use crate::node::control::Control;
-use isobar_control::{ControlCommand, ControlState, HistoryBlob};
+use isobar_control::{ControlCommand, ControlState, HistoryBlob, RecordedSteps};
 use isobar_model::{Digest, LoadBatch, ShardId};
 use isobar_ports::BlobStore;
 use isobar_raft::ControlGroup;
@@ -86,14 +86,16 @@ pub(crate) async fn compact_history(control: &Control, blobs: &dyn BlobStore) ->
     let Some(group) = &control.group else { return Ok(()) };
     let (history, step_ms) = group.read(|state| (state.history().clone(), state.settings().step_ms));
     let Some(day) = day_to_merge(history.into_iter(), step_ms) else { return Ok(()) };
-    let mut batches = Vec::new();
+    let (mut batches, mut withheld) = (Vec::new(), Vec::new());
     for blob in &day {
-        batches.extend(postcard::from_bytes::<Vec<LoadBatch>>(&blobs.get(blob.digest).await?)?);
+        let recorded: RecordedSteps = postcard::from_bytes(&blobs.get(blob.digest).await?)?;
+        batches.extend(recorded.batches);
+        withheld.extend(recorded.withheld);
     }
     let (Some(first), Some(last)) = (day.first().copied(), day.last()) else { return Ok(()) };
     let steps = u32::try_from(last.end(step_ms).since_ms(first.first_step_ms) / u64::from(step_ms))?;
     let Some(merged) = merge(&batches, first, steps) else { return Ok(()) };
-    let digest = blobs.put(postcard::to_allocvec(&[merged])?.into()).await?;
+    let digest = blobs.put(postcard::to_allocvec(&RecordedSteps { batches: vec![merged], withheld })?.into()).await?;
     let merged = HistoryBlob { first_step_ms: first.first_step_ms, steps, digest };
     let replaced = day.iter().map(|blob| blob.digest).collect();
     control.command(ControlCommand::CompactHistory { merged, replaced }).await?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::RecordedSteps;
 use crate::decision::ForecastInput;
 use isobar_model::DecisionRecord;
 
@@ -42,20 +43,52 @@ fn a_burst_is_seen_by_placers_within_two_ticks_and_gone_when_it_is_over() {
     (1..=quiet_until).for_each(|number| drop(tick(&mut brain, number, 30.0)));
     assert_eq!(seen(&brain), (30.0, vec![30.0; 4], vec![30.0; 4]));
 
-    assert!(!began(&tick(&mut brain, quiet_until + 1, 70.0)));
-    let second = tick(&mut brain, quiet_until + 2, 70.0);
+    assert!(!began(&tick(&mut brain, quiet_until + 1, 80.0)));
+    let second = tick(&mut brain, quiet_until + 2, 80.0);
     assert!(began(&second) && second.closed.is_none());
     assert!(second.record.notes[0].contains("shard 1 is in a burst"), "{:?}", second.record.notes);
     assert_eq!(second.record.evaluations.len(), 1, "no forecast was made for it");
     // A median life of 21 minutes: all four steps begin before it is over.
-    assert_eq!(seen(&brain), (70.0, vec![70.0; 4], vec![70.0; 4]));
+    assert_eq!(seen(&brain), (80.0, vec![80.0; 4], vec![80.0; 4]));
     let forecast = brain.forecast_of_all();
-    assert_eq!((forecast.shards[0].answerer, forecast.shards[0].peaks[2]), (ForecastAnswerer::Burst, 70.0));
+    assert_eq!((forecast.shards[0].answerer, forecast.shards[0].peaks[2]), (ForecastAnswerer::Burst, 80.0));
     assert_eq!(forecast.shards[1].answerer, ForecastAnswerer::Policy);
+    assert_operators_see_what_placers_see(&brain);
 
     let calm: Vec<Tick> = (3..=8).map(|more| tick(&mut brain, quiet_until + more, 30.0)).collect();
     assert_eq!(calm.iter().filter(|tick| ended(tick)).count(), 1);
     assert_eq!(seen(&brain), (30.0, vec![30.0; 4], vec![30.0; 4]));
+    assert_operators_see_what_placers_see(&brain);
+}
+
+fn assert_operators_see_what_placers_see(brain: &Brain) {
+    let (_, median, upper) = seen(brain);
+    let forecast = &brain.forecast(&[ShardId(1)]).shards[0];
+    assert_eq!((&forecast.paths[1], &forecast.paths[2]), (&median, &upper));
+    let shortest_column_ms = 0;
+    let heat =
+        brain.heat_map(HeatMapSpec { past_steps: 1, future_steps: 4, max_rows: 9, max_columns: 9, shortest_column_ms });
+    let row = heat.shards.iter().position(|shard| *shard == ShardId(1)).unwrap();
+    assert_eq!(heat.values[row * heat.columns..][heat.past_columns..heat.columns], median);
+    let ranked = brain.ranking(3).into_iter().find(|ranked| ranked.shard == ShardId(1)).unwrap();
+    assert_eq!(ranked.peak.feared, upper.iter().copied().fold(0.0, f32::max));
+}
+
+/// Who forecasts that all goes on as it is would be to blame for what nobody could foresee.
+#[test]
+fn a_burst_does_not_decide_who_forecasts_better() {
+    let scored = |loud: std::ops::Range<u64>| {
+        let mut brain = brain(&FakeHost::new(Script::default()));
+        for number in 1..=6 * TICKS_A_STEP {
+            tick(&mut brain, number, if loud.contains(&number) { 300.0 } else { 30.0 });
+        }
+        brain.forecast_scores(Some(ShardId(1))).native.unwrap()
+    };
+    // From within the third step to its end, and from then on as ever.
+    let loud = scored(2 * TICKS_A_STEP + 3..3 * TICKS_A_STEP);
+    let quiet = scored(0..0);
+    assert_eq!((loud.wape(), quiet.wape()), (Some(0.0), Some(0.0)));
+    assert_eq!((loud.horizons[0].steps, quiet.horizons[0].steps), (4, 5), "it was not judged at all");
 }
 
 #[test]
@@ -78,6 +111,29 @@ fn forecasters_do_not_see_a_burst_and_the_history_keeps_it() {
     let again = inputs(&tick(&mut brain, last + 1, 30.0)).reopened.unwrap();
     assert_eq!(again.withheld, [(ShardId(1), InstantMs(START + 2 * STEP_MS))]);
     assert_eq!(seen(&brain).1, [30.0; 4]);
+}
+
+#[test]
+fn the_next_leader_withholds_what_was_withheld() {
+    let mut old = brain(&FakeHost::new(Script::default()));
+    let loud = 2 * TICKS_A_STEP + 3..3 * TICKS_A_STEP - 3;
+    let mut blobs = Vec::new();
+    for number in 1..=4 * TICKS_A_STEP {
+        let Tick { closed, withheld, .. } = tick(&mut old, number, if loud.contains(&number) { 300.0 } else { 30.0 });
+        assert!(closed.is_some() || withheld.is_empty());
+        let recorded = RecordedSteps { batches: closed.into_iter().collect(), withheld };
+        blobs.push(postcard::to_allocvec(&recorded).unwrap());
+    }
+    let mut new = brain(&FakeHost::new(Script::default()));
+    for blob in &blobs {
+        let recorded: RecordedSteps = postcard::from_bytes(blob).unwrap();
+        recorded.batches.iter().for_each(|batch| new.import_history(batch).unwrap());
+        new.withhold(&recorded.withheld);
+    }
+    let withheld: Vec<_> = new.history().withheld(0).collect();
+    assert_eq!(withheld, [(ShardId(1), new.history().step_at(InstantMs(START + 2 * STEP_MS)))]);
+    let shown = |brain: &Brain| format!("{:?}", brain.history().batches(0, usize::MAX));
+    assert_eq!(shown(&new), shown(&old));
 }
 
 /// Promise 7.

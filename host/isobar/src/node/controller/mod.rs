@@ -16,8 +16,8 @@ use crate::node::observe::Baseline;
 use crate::node::records::Records;
 use isobar_api::EventLog;
 use isobar_api::backend::BackendError;
-use isobar_control::{Brain, BrainConfig, ControlCommand, ControlState, MovePace, Recording, Settings};
-use isobar_model::{LoadBatch, NodeId, ShardId};
+use isobar_control::{Brain, BrainConfig, ControlCommand, ControlState, MovePace, RecordedSteps, Recording, Settings};
+use isobar_model::{NodeId, ShardId};
 use isobar_mover::{Mover, Pace};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::{RaftShardOps, ShardPlace};
@@ -72,13 +72,14 @@ impl Controller {
         let mut recorded = Vec::new();
         for blob in state.history() {
             let bytes = here.blobs.get(blob.digest).await?;
-            match postcard::from_bytes::<Vec<LoadBatch>>(&bytes) {
-                Ok(batches) => {
+            match postcard::from_bytes::<RecordedSteps>(&bytes) {
+                Ok(RecordedSteps { batches, withheld }) => {
                     for batch in &batches {
                         if let Err(error) = brain.import_history(batch) {
                             tracing::error!(digest = %blob.digest, %error, "a batch of recorded history was left out");
                         }
                     }
+                    brain.withhold(&withheld);
                     recorded.extend(batches);
                 }
                 Err(error) => tracing::error!(digest = %blob.digest, %error, "recorded history can't be read"),

@@ -7,7 +7,8 @@ use crate::node::services::{self, NodeSamples, decode};
 use bytes::Bytes;
 use isobar_api::backend::BackendError;
 use isobar_control::{
-    Brain, BrainEvent, ControlCommand, ControlState, HeldPlan, HistoryBlob, MovePace, RoundRules, SavedState, Tick,
+    Brain, BrainEvent, ControlCommand, ControlState, HeldPlan, HistoryBlob, MovePace, RecordedSteps, RoundRules,
+    SavedState, Tick,
 };
 use isobar_model::{CheckedMove, InstantMs, LoadBatch, Mode, NodeId, RevisionStatus, ShardId, Verdict};
 use isobar_planner::KeyspaceRule;
@@ -161,7 +162,7 @@ impl Controller {
         let record = serde_json::to_vec(&tick.record)?;
         let decision = self.here.blobs.put(record.into()).await?;
         let history = match &tick.closed {
-            Some(batch) => Some(self.put_history(std::slice::from_ref(batch)).await?),
+            Some(batch) => Some(self.put_history(batch.clone(), tick.withheld.clone()).await?),
             None => None,
         };
         let mut saved = Vec::new();
@@ -201,18 +202,17 @@ impl Controller {
         Ok(())
     }
 
-    async fn put_history(&self, batches: &[LoadBatch]) -> anyhow::Result<HistoryBlob> {
-        let first = batches.iter().map(|batch| batch.start).min().unwrap_or_default();
-        let steps = batches.iter().map(|batch| batch.steps).max().unwrap_or(0);
-        let bytes = postcard::to_allocvec(batches)?;
+    async fn put_history(&self, batch: LoadBatch, withheld: Vec<(ShardId, InstantMs)>) -> anyhow::Result<HistoryBlob> {
+        let (first_step_ms, steps) = (batch.start, batch.steps);
+        let bytes = postcard::to_allocvec(&RecordedSteps { batches: vec![batch], withheld })?;
         let digest = self.here.blobs.put(bytes.into()).await?;
-        Ok(HistoryBlob { first_step_ms: first, steps, digest })
+        Ok(HistoryBlob { first_step_ms, steps, digest })
     }
 
     /// Shows forecasters steps from elsewhere, of the cluster's own length.
     pub(super) async fn import_steps(&self, batch: LoadBatch) -> Result<(), BackendError> {
         let failed = |error: anyhow::Error| BackendError::Unavailable(format!("the history was not stored: {error}"));
-        let blob = self.put_history(std::slice::from_ref(&batch)).await.map_err(failed)?;
+        let blob = self.put_history(batch.clone(), Vec::new()).await.map_err(failed)?;
         let taken = self.brain.call(move |brain| brain.import_history(&batch)).await?;
         taken.map_err(|error| BackendError::Invalid(error.to_string()))?;
         // They have not seen it, and steps before those they have seen can't be shown to them any more.
