@@ -11,6 +11,6 @@ mod series;
 
 pub use comparison::{PairedDifference, compare};
 pub use field::BadField;
-pub use forecast::{LEVELS, TrackForecast};
+pub use forecast::{LEVELS, LOWER_PEAK_LEVEL, PEAK_LEVEL, TrackForecast};
 pub use score::{CLIP, TaskScore, Tasks, TrackScore, score};
 pub use series::{MAX_LINE_BYTES, MAX_TRACK_SERIES, MAX_TRACK_VALUES, Series};

@@ -1,6 +1,6 @@
 //! A forecaster run over a recorded series as if it were live: at each origin it has seen what came before, and nothing else.
 
-use isobar_analyzer::track::{LEVELS, Series, TrackForecast};
+use isobar_analyzer::track::{LEVELS, LOWER_PEAK_LEVEL, PEAK_LEVEL, Series, TrackForecast};
 use isobar_analyzer::{Answerer, GuardSpec, Guards};
 use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
 use isobar_ports::{Forecaster, PolicyFailure};
@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Days before the first origin from which on the guard looks on. A live one has looked on for longer; its sums fade to half in three days.
 const GUARD_DAYS: usize = 7;
-/// The level that peaks are forecast at: its place in [`LEVELS`].
-const PEAK_LEVEL: usize = 3;
 
 /// What came of a series.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,13 +212,18 @@ impl<'a> Answers<'a> {
             origin: self.origin,
             paths: [const { Vec::new() }; LEVELS.len()],
             peaks: BTreeMap::new(),
+            lower_peaks: BTreeMap::new(),
             ms: None,
         });
         for (q, path) in forecast.paths.iter_mut().enumerate() {
             *path = batch.path(request, 0, q).iter().map(|value| written(*value)).collect();
         }
+        let steps = request.peak_steps as usize;
         if let Some(peak) = batch.peaks.get(PEAK_LEVEL) {
-            forecast.peaks.insert(request.peak_steps as usize, written(*peak));
+            forecast.peaks.insert(steps, written(*peak));
+        }
+        if let Some(peak) = batch.peaks.get(LOWER_PEAK_LEVEL) {
+            forecast.lower_peaks.insert(steps, written(*peak));
         }
         forecast.ms = Some(ms);
     }

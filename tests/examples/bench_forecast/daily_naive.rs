@@ -30,7 +30,14 @@ fn forecast(series: &Series, origin: usize) -> TrackForecast {
             })
             .collect()
     });
-    TrackForecast { id: series.id.clone(), origin, paths, peaks: BTreeMap::new(), ms: None }
+    TrackForecast {
+        id: series.id.clone(),
+        origin,
+        paths,
+        peaks: BTreeMap::new(),
+        lower_peaks: BTreeMap::new(),
+        ms: None,
+    }
 }
 
 /// Of sorted values, between two in proportion; 0 of none.

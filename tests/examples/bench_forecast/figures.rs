@@ -26,6 +26,8 @@ pub(crate) fn flat(tracks: &[Track], entrants: &[Entrant], speeds: &[Speed]) -> 
                 ("c99", task.c99),
                 ("peak_miss", task.miss),
                 ("peak_over", task.over),
+                ("peak90_miss", task.miss90),
+                ("peak90_over", task.over90),
                 ("missing", entry.score.missing.get(horizon).copied().unwrap_or(0) as f64),
             ];
             metrics.into_iter().for_each(|(metric, value)| put(format!("{key}.h{horizon}.{metric}"), value));

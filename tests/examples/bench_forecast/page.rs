@@ -68,7 +68,7 @@ fn write_track(text: &mut String, track: &Track, entrants: &[Entrant]) {
     );
     let _ = writeln!(
         text,
-        "| | SPL | MASE | in the 90 % interval | peaks missed | forecast over true peak |\n|---|---|---|---|---|---|"
+        "| | SPL | MASE | in the 90 % interval | peaks above the 0.95 quantile | that over the true peak | above the 0.9 quantile | that over the true peak |\n|---|---|---|---|---|---|---|---|"
     );
     let mut rows: Vec<&Entrant> =
         entrants.iter().filter(|e| e.by_track.get(&track.name).is_some_and(|entry| entry.origins == all)).collect();
@@ -80,12 +80,14 @@ fn write_track(text: &mut String, track: &Track, entrants: &[Entrant]) {
         };
         let _ = writeln!(
             text,
-            "| {name} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
             figures(entrant, track, |task| task.spl, 3),
             figures(entrant, track, |task| task.mase, 3),
             figures(entrant, track, |task| task.cov90, 2),
             figures(entrant, track, |task| task.miss, 2),
             figures(entrant, track, |task| task.over, 2),
+            figures(entrant, track, |task| task.miss90, 2),
+            figures(entrant, track, |task| task.over90, 2),
         );
     }
     text.push('\n');

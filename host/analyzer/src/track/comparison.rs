@@ -83,7 +83,18 @@ mod tests {
     use crate::track::TaskScore;
 
     fn tasks(spl: impl Fn(usize, usize) -> f64, series: usize) -> Tasks {
-        let task = |spl| TaskScore { mase: 0.0, spl, wql: 0.0, cov90: 0.0, c99: 0.0, miss: 0.0, over: 0.0, bad: 0.0 };
+        let task = |spl| TaskScore {
+            mase: 0.0,
+            spl,
+            wql: 0.0,
+            cov90: 0.0,
+            c99: 0.0,
+            miss: 0.0,
+            over: 0.0,
+            miss90: 0.0,
+            over90: 0.0,
+            bad: 0.0,
+        };
         (0..series).flat_map(|place| [100, 200].map(|origin| ((place, origin, 12), task(spl(place, origin))))).collect()
     }
 

@@ -1,6 +1,6 @@
 //! How good forecasts of a track were.
 
-use super::forecast::{LEVELS, PEAK_LEVEL, TrackForecast};
+use super::forecast::{LEVELS, LOWER_PEAK_LEVEL, PEAK_LEVEL, TrackForecast};
 use super::series::Series;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -36,12 +36,27 @@ pub struct TaskScore {
     pub miss: f64,
     /// The peak forecast over the true peak. Its mean over tasks is a median.
     pub over: f64,
+    /// The same two of the peak's 0.9 quantile, or the largest of that path.
+    pub miss90: f64,
+    /// See there.
+    pub over90: f64,
     /// 1 where the forecast is missing or not finite.
     pub bad: f64,
 }
 
 impl TaskScore {
-    const BAD: Self = Self { mase: CLIP, spl: CLIP, wql: CLIP, cov90: 0.0, c99: 0.0, miss: 1.0, over: CLIP, bad: 1.0 };
+    const BAD: Self = Self {
+        mase: CLIP,
+        spl: CLIP,
+        wql: CLIP,
+        cov90: 0.0,
+        c99: 0.0,
+        miss: 1.0,
+        over: CLIP,
+        miss90: 1.0,
+        over90: CLIP,
+        bad: 1.0,
+    };
 }
 
 /// Scores by series (its place in the track), origin and horizon.
@@ -128,13 +143,17 @@ fn task(series: &Series, origin: usize, horizon: usize, unit: &Unit, forecast: O
     };
     let loss = 2.0 * JUDGED.iter().map(|level| pinball(*level)).sum::<f64>() / JUDGED.len() as f64;
     let true_peak = y.iter().copied().fold(f64::NAN, f64::max);
-    let highest = || forecast.paths[PEAK_LEVEL][..horizon].iter().copied().fold(f64::NAN, f64::max);
-    let peak = forecast.peaks.get(&horizon).copied().unwrap_or_else(highest);
+    let peak = |level: usize, given: &BTreeMap<usize, f64>| {
+        let highest = || forecast.paths[level][..horizon].iter().copied().fold(f64::NAN, f64::max);
+        given.get(&horizon).copied().unwrap_or_else(highest)
+    };
+    let (peak, lower_peak) = (peak(PEAK_LEVEL, &forecast.peaks), peak(LOWER_PEAK_LEVEL, &forecast.lower_peaks));
     let clipped = |value: f64| if value > CLIP { CLIP } else { value };
     let flat = unit.naive_error <= FLAT;
     let scaled = |error: f64| if flat { f64::NAN } else { clipped(error / unit.naive_error) };
     let share = |inside: bool| f64::from(u8::from(inside));
-    let all_missing = true_peak.is_nan();
+    let told = |metric: f64| if true_peak.is_nan() { f64::NAN } else { metric };
+    let (missed, over) = (|peak| told(share(true_peak > peak)), |peak: f64| told(peak / floor(true_peak)));
     let within =
         y.iter().zip(&forecast.paths[LOWEST]).zip(&forecast.paths[UPPER]).filter(|((load, _), _)| !load.is_nan());
     TaskScore {
@@ -143,8 +162,10 @@ fn task(series: &Series, origin: usize, horizon: usize, unit: &Unit, forecast: O
         wql: clipped(loss / floor(unit.level)),
         cov90: known_mean(within.map(|((load, low), high)| share(load >= low && load <= high))),
         c99: against(HIGHEST, &|load, value| share(load <= value)),
-        miss: if all_missing { f64::NAN } else { share(true_peak > peak) },
-        over: if all_missing { f64::NAN } else { peak / floor(true_peak) },
+        miss: missed(peak),
+        over: over(peak),
+        miss90: missed(lower_peak),
+        over90: over(lower_peak),
         bad: 0.0,
     }
 }
@@ -185,6 +206,8 @@ fn summary(tasks: &[TaskScore]) -> TaskScore {
         c99: mean(|task| task.c99),
         miss: mean(|task| task.miss),
         over: median(tasks.iter().map(|task| task.over).collect()).unwrap_or(f64::NAN),
+        miss90: mean(|task| task.miss90),
+        over90: median(tasks.iter().map(|task| task.over90).collect()).unwrap_or(f64::NAN),
         bad: mean(|task| task.bad),
     }
 }

@@ -84,6 +84,7 @@ fn at_an_origin_it_has_seen_what_came_before_and_nothing_else() {
         assert!(forecast.paths.iter().all(|path| *path == expected));
         let peak = |steps: usize| expected[..steps].iter().copied().fold(0.0, f64::max);
         assert_eq!(forecast.peaks, BTreeMap::from([(6, peak(6)), (24, peak(24))]));
+        assert_eq!(forecast.lower_peaks, forecast.peaks);
         assert_eq!(forecast.ms, Some(1.5));
     }
 }

@@ -53,13 +53,14 @@ fn a_perfect_forecast_scores_nought_and_covers_all() {
         origin: *origin,
         paths: LEVELS.map(|_| series.y[*origin..*origin + 12].to_vec()),
         peaks: BTreeMap::new(),
+        lower_peaks: BTreeMap::new(),
         ms: None,
     };
     let forecasts: Vec<_> = track.iter().flat_map(|s| s.origins.iter().map(move |o| told(s, o))).collect();
     let score = TrackScore::of(&score(&track, &forecasts, everywhere), &forecasts);
     for task in score.horizons.values() {
         assert_eq!((task.spl, task.mase, task.wql, task.cov90, task.c99), (0.0, 0.0, 0.0, 1.0, 1.0));
-        assert_eq!((task.miss, task.over, task.bad), (0.0, 1.0, 0.0));
+        assert_eq!((task.miss, task.over, task.miss90, task.over90, task.bad), (0.0, 1.0, 0.0, 1.0, 0.0));
     }
     assert_eq!(score.ms, None);
 }
