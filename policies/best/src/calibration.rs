@@ -79,7 +79,7 @@ mod tests {
         let (mut outside, mut count) = (0.0, 0.0);
         for step in 0..days * 24 {
             for lead in [1, 2, 24] {
-                let value = ((step * 3 + lead) * 2_654_435_761 >> 7 & 0xffff) as f32 / 32_768.0 - 1.0;
+                let value = (((step * 3 + lead) * 2_654_435_761) >> 7 & 0xffff) as f32 / 32_768.0 - 1.0;
                 let [_, upper] = calibration.factors(&court, step, lead);
                 if step > days * 12 {
                     outside += f32::from(u8::from(value > upper * said[2]));

@@ -110,12 +110,7 @@ impl SeriesModel for Series {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
-        match config.error_half_life_days {
-            Some(days) if !(1.0..=60.0).contains(&days) => {
-                Err(format!("`error_half_life_days` is 1 to 60, not {days}"))
-            }
-            Some(_) | None => Ok(()),
-        }
+        config.error_half_life_days.map_or(Ok(()), Seasons::check_half_life)
     }
 
     fn error_half_life_days(config: &Config) -> f32 {
@@ -156,14 +151,14 @@ impl SeriesModel for Series {
     fn forecast(&self, ask: &Ask<'_, Self>, scratch: &mut Scratch, values: &mut [f32], peaks: &mut [f32]) {
         let court = Court::new(ask.seasons.day);
         let Mixed { medians, paths, peaks: mixed_peaks } = self.mixed(&court, ask, scratch);
-        peaks.copy_from_slice(&mixed_peaks);
-        for step in 0..ask.horizon {
+        peaks.iter_mut().zip(mixed_peaks).for_each(|(peak, mixed)| *peak = mixed);
+        for (step, median) in medians.iter().enumerate() {
             let lead = ask.first + step as u64;
             let factors = self.calibration.factors(&court, self.next - 1 + lead, lead);
             for (level, asked) in ask.levels.iter().enumerate() {
                 let at = level * ask.horizon + step;
                 let factor = factors[usize::from(*asked > MEDIAN)];
-                values[at] = medians[step] + factor * (paths[at] - medians[step]);
+                values[at] = median + factor * (paths[at] - median);
             }
         }
         if !ask.leaders.is_empty() {

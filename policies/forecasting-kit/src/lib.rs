@@ -27,7 +27,7 @@ pub use failure::Failure;
 pub use forecaster::{Forecaster, MAX_HORIZON_STEPS, MAX_LOAD, MAX_SAVE_BYTES};
 pub use lead_sketches::{Bands, LeadSketches, Spot};
 pub use ring::Ring;
-pub use season::{GUESSES, GuessLanes, Guesses, LANES, Season};
+pub use season::{GUESSES, GuessLanes, Guesses, LANES, Season, known_mean};
 pub use series_model::{Ask, Leader, Seasons, SeriesModel};
 pub use sketch::Sketch;
 pub use spread::Spread;

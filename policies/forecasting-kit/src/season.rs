@@ -49,6 +49,15 @@ impl Season {
         }
     }
 
+    /// Refuses a number of weeks that it can't look back: the configuration's field `weeks`.
+    ///
+    /// # Errors
+    /// What it is to be.
+    pub fn check_weeks(weeks: u8) -> Result<(), String> {
+        let within = (1..=MOST_WEEKS).contains(&weeks);
+        if within { Ok(()) } else { Err(format!("`weeks` is 1 to {MOST_WEEKS}, not {weeks}")) }
+    }
+
     /// Steps of history that it looks back on, with days of `day` steps.
     #[must_use]
     pub fn history_steps(weeks: u8, day: u64) -> usize {
@@ -67,7 +76,7 @@ impl Season {
         let (same_time, same_weekday) = (known(day), known(WEEK as u64 * day));
         let days = [1, 2, 3, 4, 5, 6, 7].map(|ago| history.before(same_time, ago * day));
         let weekdays = [1, 2, 3, 4].map(|ago| history.before(same_weekday, ago * WEEK as u64 * day));
-        [days[0], mean(&days[..3]), median(days), mean(&weekdays[..usize::from(self.weeks)]), usual]
+        [days[0], known_mean(&days[..3]), median(days), known_mean(&weekdays[..usize::from(self.weeks)]), usual]
     }
 
     /// The same for each of [`LANES`] steps from `step` on.
@@ -159,7 +168,9 @@ impl Season {
     }
 }
 
-fn mean(values: &[f32]) -> f32 {
+/// Of what is known; NaN of nothing.
+#[must_use]
+pub fn known_mean(values: &[f32]) -> f32 {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {
         if !value.is_nan() {
@@ -167,7 +178,6 @@ fn mean(values: &[f32]) -> f32 {
             count += 1.0;
         }
     }
-    // Of none: NaN.
     sum / count
 }
 

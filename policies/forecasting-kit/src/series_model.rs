@@ -19,6 +19,18 @@ pub struct Seasons {
 }
 
 impl Seasons {
+    /// Refuses a half-life of errors that is none: the configuration's field `error_half_life_days`.
+    ///
+    /// # Errors
+    /// What it is to be.
+    pub fn check_half_life(days: f32) -> Result<(), String> {
+        if (1.0..=60.0).contains(&days) {
+            Ok(())
+        } else {
+            Err(format!("`error_half_life_days` is 1 to 60, not {days}"))
+        }
+    }
+
     /// For steps of so many milliseconds, with the errors' weight halved every `error_half_life_days` days.
     #[must_use]
     pub fn new(step_ms: u32, error_half_life_days: f32) -> Self {

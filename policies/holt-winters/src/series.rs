@@ -67,10 +67,7 @@ impl SeriesModel for Series {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
-        if !(1.0..=60.0).contains(&config.error_half_life_days) {
-            return Err(format!("`error_half_life_days` is 1 to 60, not {}", config.error_half_life_days));
-        }
-        Ok(())
+        Seasons::check_half_life(config.error_half_life_days)
     }
 
     fn error_half_life_days(config: &Config) -> f32 {

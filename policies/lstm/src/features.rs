@@ -1,5 +1,6 @@
 use crate::math::{asinh, exp, ln, sin_cos_turns};
 use crate::window::{NEAR, Scale, Window, Z_MAX, or};
+use forecasting_kit::known_mean;
 
 /// Last steps shown to the recurrent part one by one.
 const FINE: i64 = 16;
@@ -145,9 +146,9 @@ impl Features {
         };
         looked_at.scale(&self.scale);
         let LookedAt { mut days, later, mut weeks, mut near, high, near_week } = looked_at;
-        let mean7 = or(mean(&days), now.eighth);
+        let mean7 = or(known_mean(&days), now.eighth);
         days = days.map(|value| or(value, mean7));
-        let mean14 = or(mean(&later), mean7);
+        let mean14 = or(known_mean(&later), mean7);
         let ordered = sorted(days);
         let median = ordered[DAYS / 2];
         let newest = or(weeks[0], median);
@@ -260,10 +261,10 @@ fn record(window: &Window, scale: Scale) -> [f32; GUESSES] {
             continue;
         }
         let days: [f32; DAYS] = std::array::from_fn(|i| z(place - (i as i64 + 1) * d));
-        let mean7 = mean(&days);
+        let mean7 = known_mean(&days);
         let median = sorted(days.map(|value| or(value, mean7)))[DAYS / 2];
         let near = scale.z(window.mean(place - d - NEAR, place - d + NEAR + 1));
-        let guesses = [days[0], mean(&days[..3]), mean7, median, days[6], near, z(place - 1), z(place - 12)];
+        let guesses = [days[0], known_mean(&days[..3]), mean7, median, days[6], near, z(place - 1), z(place - 12)];
         for ((error, count), guess) in errors.iter_mut().zip(&mut counts).zip(guesses) {
             if !guess.is_nan() {
                 *error += (truth - guess).abs().min(TRIAL_ERROR_MAX);
@@ -296,18 +297,6 @@ fn log_ratio(a: f32, b: f32) -> f32 {
 
 fn sum(values: &[f32]) -> f32 {
     values.iter().sum()
-}
-
-/// Of what is known; NaN of nothing.
-fn mean(values: &[f32]) -> f32 {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for value in values {
-        if !value.is_nan() {
-            sum += value;
-            count += 1.0;
-        }
-    }
-    sum / count
 }
 
 /// Ascending, by the shortest network of exchanges for seven (Knuth, The Art of Computer Programming, volume 3, 5.3.4).
