@@ -268,11 +268,7 @@ impl Backend for NodeBackend {
                 limit: MAX_ARTIFACT_BYTES as u64,
             });
         }
-        let bytes = artifact.len() as u64;
-        let unstored =
-            |error: std::io::Error| BackendError::Unavailable(format!("the artifact was not stored: {error}"));
-        let digest = self.blobs.put(artifact).await.map_err(unstored)?;
-        self.control.command(ControlCommand::AddRevision { digest, bytes }).await?;
+        let digest = self.control.upload(self.blobs.as_ref(), artifact).await?;
         let lost =
             || BackendError::Unavailable("the revision is recorded, but not applied here yet: ask for it again".into());
         self.policy(digest).await?.ok_or_else(lost)
@@ -286,8 +282,13 @@ impl Backend for NodeBackend {
         self.read(|state| state.revisions().get(&digest).cloned())
     }
 
-    async fn bindings(&self) -> Result<Vec<Binding>, BackendError> {
-        self.read(|state| state.bindings().cloned().collect())
+    async fn bindings(&self) -> Result<Vec<Bound>, BackendError> {
+        let shown = |state: &ControlState, binding: &Binding| Bound {
+            binding: binding.clone(),
+            by_default: state.is_default(binding),
+            swap_ms: None,
+        };
+        self.read(|state| state.bindings().map(|binding| shown(state, binding)).collect())
     }
 
     async fn bind(

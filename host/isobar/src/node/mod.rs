@@ -196,7 +196,11 @@ impl RunningNode {
             capacity_bytes: config.capacity_bytes,
             draining: false,
         };
-        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), config.settings, node));
+        let founding = [
+            ControlCommand::BeginWithForecaster { policy: config.default_forecaster },
+            ControlCommand::FormCluster { cluster: config.cluster.clone(), settings: config.settings },
+        ];
+        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, node));
 
         let backend = NodeBackend {
             id: config.id,
@@ -275,12 +279,14 @@ impl RunningNode {
     }
 }
 
-/// Forms the cluster where there is none, and makes this node known; tried until it is.
-async fn join(control: Arc<Control>, cluster: String, settings: Settings, node: Node) {
+/// Forms the cluster by these commands where there is none, and makes this node known; tried until it is.
+async fn join(control: Arc<Control>, cluster: String, founding: [ControlCommand; 2], node: Node) {
     loop {
         let outcome = async {
             if control.voters.first() == Some(&node.id) {
-                control.command(ControlCommand::FormCluster { cluster: cluster.clone(), settings }).await?;
+                for command in &founding {
+                    control.command(command.clone()).await?;
+                }
             }
             control.command(ControlCommand::RegisterNode { cluster: cluster.clone(), node: node.clone() }).await
         };
