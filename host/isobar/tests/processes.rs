@@ -172,7 +172,9 @@ impl Cluster {
                     let operations = profile["operations"].as_array().into_iter().flatten();
                     let gets = operations.filter(|o| o["operation"] == "get").filter_map(|o| o["requests"].as_u64());
                     let latency = profile["latency_us"]["p50"].as_f64();
-                    profile["hot_keys"][0]["key"] == key && gets.sum::<u64>() > 0 && latency > Some(0.0)
+                    // It is told from a hundred requests on, of which the hot key has most by now.
+                    let is_skewed = profile["key_skew"].as_f64() > Some(0.5);
+                    profile["hot_keys"][0]["key"] == key && gets.sum::<u64>() > 0 && latency > Some(0.0) && is_skewed
                 };
                 if told.as_ref().is_ok_and(shows) {
                     break;

@@ -125,11 +125,6 @@ impl RunningNode {
         let directory = Directory::new(peers.addresses().clone());
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_ms = u64::try_from(started.as_millis()).unwrap_or(0);
-        let samples = Arc::new(SamplesHandler {
-            shards: Arc::clone(&shards),
-            started_ms,
-            probe: Probe::new(config.data.clone()),
-        });
         let watched = WatchedShards::new(
             config.id,
             Arc::clone(&shards),
@@ -137,6 +132,12 @@ impl RunningNode {
             Arc::clone(&clock),
             &config.settings.weights,
         );
+        let samples = Arc::new(SamplesHandler {
+            shards: Arc::clone(&shards),
+            watched: Arc::clone(&watched),
+            started_ms,
+            probe: Probe::new(config.data.clone()),
+        });
         network.register(services::KV, Arc::new(KvHandler(Arc::clone(&watched))));
         network.register(services::PROFILE, Arc::new(ProfileHandler(Arc::clone(&watched))));
         network.register(services::SAMPLES, Arc::clone(&samples) as _);
