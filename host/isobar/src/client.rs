@@ -157,9 +157,10 @@ impl Client {
 
 /// A path with the fields of `query` that are there.
 fn with_query(path: &str, query: &impl Serialize) -> String {
-    // The query types have scalars only, so an object of scalars is all there is.
+    // The query types have optional scalars only, so an object of scalars and nulls is all there is.
     let value = serde_json::to_value(query).unwrap_or_default();
-    let pairs = value.as_object().into_iter().flatten().map(|(name, value)| {
+    let there = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let pairs = there.map(|(name, value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         format!("{name}={}", segment(text.as_bytes()))
     });
