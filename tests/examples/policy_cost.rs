@@ -4,12 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "an example that can not set up its host has nothing to show")]
 
+use isobar::track_run::tool_host;
 use isobar_bundle::first_party;
 use isobar_model::{
     ClusterView, ForecastRequest, InstantMs, KeyspaceId, LoadBatch, Metric, NodeColumns, NodeId, NodeState,
     PlacementLimits, Role, ShardColumns, ShardId, ZoneId,
 };
-use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{PolicyHost, Usage};
 use std::time::Instant;
 
@@ -102,15 +102,7 @@ fn least(what: &str, mut run: impl FnMut(usize) -> Usage) {
 }
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = WasmHost::new(WasmHostConfig {
-        cache_dir: folder.path().to_owned(),
-        compiler: Compiler::InProcess,
-        limits: Limits::default(),
-        builtin_forecaster: Box::new(isobar_bundle::builtin_forecaster),
-        builtin_placer: Box::new(isobar_bundle::builtin_placer),
-    })
-    .unwrap();
+    let (host, _folder) = tool_host().unwrap();
     for policy in first_party() {
         let inspection = host.inspect(policy.component).unwrap();
         println!("{} ({} KiB): compiled in {} ms", policy.name, policy.component.len() >> 10, inspection.compile_ms);

@@ -4,10 +4,10 @@
 //! `cargo run -p isobar-tests --example ranking_precision -- best seasonal-naive`
 
 use anyhow::{Context, bail};
+use isobar::track_run::tool_host;
 use isobar_analyzer::{PrecisionSpec, RankScorer, top_precision};
 use isobar_bundle::first_party;
 use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, Role, ShardId};
-use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Forecaster, PolicyHost};
 use isobar_sim::{DAY_STEPS, Regions, STEP_MS, Tenant, Trace};
 
@@ -25,14 +25,7 @@ fn main() -> anyhow::Result<()> {
     if names.is_empty() {
         bail!("name one or more forecasting policies, as in `best seasonal-naive`");
     }
-    let folder = tempfile::tempdir()?;
-    let host = WasmHost::new(WasmHostConfig {
-        cache_dir: folder.path().to_owned(),
-        compiler: Compiler::InProcess,
-        limits: Limits::default(),
-        builtin_forecaster: Box::new(isobar_bundle::builtin_forecaster),
-        builtin_placer: Box::new(isobar_bundle::builtin_placer),
-    })?;
+    let (host, _folder) = tool_host()?;
     let tenants = Trace::worldwide()?.tenants(Regions::default(), HISTORY_DAYS * DAY_STEPS);
     let (shards, steps) = (tenants.len(), tenants.first().map_or(0, |tenant| tenant.load.len()));
     println!("{shards} shards, {} days after {HISTORY_DAYS} of history", steps / DAY_STEPS - HISTORY_DAYS);

@@ -3,12 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not set up its host has failed")]
 
+use isobar::track_run::tool_host;
 use isobar_bundle::{FirstParty, first_party};
 use isobar_model::{
     ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, KeyspaceId, LoadBatch, Metric, NodeColumns, NodeId,
     NodeState, PlacementLimits, Plan, Role, ShardColumns, ShardId, ZoneId,
 };
-use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Forecaster, PolicyHost};
 
 const STEP_MS: u32 = 300_000;
@@ -16,19 +16,6 @@ const DAY: u32 = 288;
 const SHARDS: u64 = 20;
 /// A Monday, 00:00 UTC.
 const START_MS: u64 = 1_789_948_800_000;
-
-fn host() -> (WasmHost, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let host = WasmHost::new(WasmHostConfig {
-        cache_dir: folder.path().to_owned(),
-        compiler: Compiler::InProcess,
-        limits: Limits::default(),
-        builtin_forecaster: Box::new(isobar_bundle::builtin_forecaster),
-        builtin_placer: Box::new(isobar_bundle::builtin_placer),
-    })
-    .unwrap();
-    (host, folder)
-}
 
 fn of_role(role: Role) -> impl Iterator<Item = &'static FirstParty> {
     first_party().iter().filter(move |policy| policy.role == role)
@@ -129,7 +116,7 @@ fn view(seed: u32) -> ClusterView {
 
 #[test]
 fn every_first_party_policy_describes_itself_as_it_is_listed() {
-    let (host, _folder) = host();
+    let (host, _folder) = tool_host().unwrap();
     let names: Vec<_> = first_party().iter().map(|policy| policy.name).collect();
     assert_eq!(
         names,
@@ -154,7 +141,7 @@ fn no_component_knows_the_folder_it_was_built_in() {
 
 #[test]
 fn promise_6_forecasters_give_the_same_bytes_and_burn_the_same_fuel() {
-    let (host, _folder) = host();
+    let (host, _folder) = tool_host().unwrap();
     for policy in of_role(Role::Forecast) {
         let digest = host.inspect(policy.component).unwrap().digest;
         let once = || {
@@ -170,7 +157,7 @@ fn promise_6_forecasters_give_the_same_bytes_and_burn_the_same_fuel() {
 
 #[test]
 fn promise_6_placers_give_the_same_bytes_and_burn_the_same_fuel() {
-    let (host, _folder) = host();
+    let (host, _folder) = tool_host().unwrap();
     for policy in of_role(Role::Place) {
         let digest = host.inspect(policy.component).unwrap().digest;
         let once = |seed| -> (Plan, u64) {
@@ -191,7 +178,7 @@ fn promise_6_placers_give_the_same_bytes_and_burn_the_same_fuel() {
 
 #[test]
 fn a_forecaster_opened_from_a_save_goes_on_as_the_one_that_saved() {
-    let (host, _folder) = host();
+    let (host, _folder) = tool_host().unwrap();
     for policy in of_role(Role::Forecast) {
         let digest = host.inspect(policy.component).unwrap().digest;
         let mut first = host.forecaster(&digest, "{}", None).unwrap();
@@ -212,7 +199,7 @@ fn a_forecaster_opened_from_a_save_goes_on_as_the_one_that_saved() {
 /// The built-in policies are the same cores: what answers after a failure is no stranger.
 #[test]
 fn the_built_in_policies_answer_as_their_components_do() {
-    let (host, _folder) = host();
+    let (host, _folder) = tool_host().unwrap();
     let digest = |name: &str| -> Digest {
         let policy = first_party().iter().find(|policy| policy.name == name).unwrap();
         host.inspect(policy.component).unwrap().digest

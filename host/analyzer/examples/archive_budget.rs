@@ -59,6 +59,7 @@ fn main() {
                 writes: load,
                 read_bytes: load,
                 write_bytes: load,
+                key_skew: load / 1e6,
             }
         };
         let loads: Vec<ShardLoad> = (0..SHARDS).map(of).collect();

@@ -1,21 +1,25 @@
-//! What a cluster remembers: load of shards at four resolutions, their operations and bytes at two, what nodes use at three.
+//! What a cluster remembers: load of shards at four resolutions, their operations, bytes and use of keys at two, what nodes use at three.
 //!
 //! | family | steps | a series | 1 000 shards (nodes: 10) |
 //! |---|---|---|---|
 //! | load | 10 s for 6 h, 1 min for 2 days, 5 min for 4 weeks, 1 h for 13 months | 127 KB | 127 MB |
 //! | operations: reads, writes, bytes of both | 5 min for 4 days, 1 h for 4 weeks | 12.1 KB, four a shard | 49 MB |
+//! | keys: how unevenly they are used | as operations | 12.1 KB | 12 MB |
 //! | nodes: CPU, memory, storage, disk, network | 1 min for 2 days, 5 min for 4 weeks, 1 h for 13 months | 114 KB, six a node | 7 MB |
 //!
-//! Operations are kept for 4 days so that what goes with load can be told from the time of day, which takes three.
+//! Operations and keys are kept for 4 days so that what goes with load can be told from the time of day, which takes three.
 //!
 //! That is the most; shards that stand still cost a hundredth of it. Each family has a budget of its own ([`Pyramid`] says what goes first).
 
+mod chunks;
 mod drivers;
 mod page;
 
+pub use chunks::ArchiveChunk;
 pub use page::BadQuery;
 
 use crate::pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
+use chunks::{chunk_of, due_of};
 use isobar_model::{InstantMs, LoadBatch, Metric, NodeId, NodeMetric, ShardId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,11 +31,8 @@ const LATE_MS: u64 = 120_000;
 /// Budgets: a fifth more than 1 000 busy shards on 30 nodes need, or half as much again.
 const LOAD_BUDGET_BYTES: usize = 192 << 20;
 const OPERATIONS_BUDGET_BYTES: usize = 56 << 20;
+const KEYS_BUDGET_BYTES: usize = OPERATIONS_BUDGET_BYTES / 4;
 const NODES_BUDGET_BYTES: usize = 32 << 20;
-/// Most bytes of cells in one chunk: several travel beside each other while a voter takes other blobs.
-const CHUNK_BYTES: usize = 16 << 20;
-/// Bytes of a step in a chunk.
-const CELL_BYTES: usize = 5;
 
 const TEN_SECONDS_FOR_HOURS: LevelSpec = LevelSpec { step_ms: 10_000, keep_steps: 6 * 360, chunk_steps: 30 };
 const MINUTES_FOR_DAYS: LevelSpec = LevelSpec { step_ms: 60_000, keep_steps: 2 * 1440, chunk_steps: 60 };
@@ -48,27 +49,30 @@ pub enum Family {
     Operations,
     /// What nodes use.
     Nodes,
+    /// How unevenly the keys of shards are used.
+    Keys,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Load, Self::Operations, Self::Nodes];
+    pub const ALL: [Self; 4] = [Self::Load, Self::Operations, Self::Nodes, Self::Keys];
 
     /// How it is kept.
     #[must_use]
     pub fn spec(self) -> PyramidSpec {
+        let short = || {
+            vec![
+                LevelSpec { keep_steps: 4 * 288, chunk_steps: 12, ..FIVE_MINUTES_FOR_WEEKS },
+                LevelSpec { keep_steps: 28 * 24, ..HOURS_FOR_MONTHS },
+            ]
+        };
         let (levels, budget_bytes) = match self {
             Self::Load => (
                 vec![TEN_SECONDS_FOR_HOURS, MINUTES_FOR_DAYS, FIVE_MINUTES_FOR_WEEKS, HOURS_FOR_MONTHS],
                 LOAD_BUDGET_BYTES,
             ),
-            Self::Operations => (
-                vec![
-                    LevelSpec { keep_steps: 4 * 288, chunk_steps: 12, ..FIVE_MINUTES_FOR_WEEKS },
-                    LevelSpec { keep_steps: 28 * 24, ..HOURS_FOR_MONTHS },
-                ],
-                OPERATIONS_BUDGET_BYTES,
-            ),
+            Self::Operations => (short(), OPERATIONS_BUDGET_BYTES),
+            Self::Keys => (short(), KEYS_BUDGET_BYTES),
             Self::Nodes => (
                 vec![LevelSpec { chunk_steps: 12, ..MINUTES_FOR_DAYS }, FIVE_MINUTES_FOR_WEEKS, HOURS_FOR_MONTHS],
                 NODES_BUDGET_BYTES,
@@ -84,6 +88,7 @@ impl fmt::Display for Family {
             Self::Load => "load",
             Self::Operations => "operations",
             Self::Nodes => "nodes",
+            Self::Keys => "keys",
         })
     }
 }
@@ -105,6 +110,8 @@ pub struct ShardLoad {
     pub read_bytes: f32,
     /// Bytes written per second.
     pub write_bytes: f32,
+    /// How unevenly its keys are used, 0 to 1.
+    pub key_skew: f32,
 }
 
 /// What one node used up to an instant.
@@ -116,21 +123,6 @@ pub struct NodeLoad {
     pub span_ms: u64,
     /// What is known of it.
     pub values: Vec<(NodeMetric, f32)>,
-}
-
-/// Bytes to be stored: closed steps of one level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveChunk {
-    /// Of which family.
-    pub family: Family,
-    /// Length of its steps.
-    pub step_ms: u32,
-    /// Start of its first step.
-    pub from: InstantMs,
-    /// End of its last step.
-    pub until: InstantMs,
-    /// The bytes, in parts: each is a [`Chunk`].
-    pub parts: Vec<Vec<u8>>,
 }
 
 /// A batch that can't be taken in.
@@ -186,6 +178,7 @@ pub struct Archive {
     load: Pyramid<ShardId>,
     operations: Pyramid<OperationKey>,
     nodes: Pyramid<NodeKey>,
+    keys: Pyramid<ShardId>,
 }
 
 impl Default for Archive {
@@ -194,6 +187,7 @@ impl Default for Archive {
             load: Pyramid::new(Family::Load.spec()),
             operations: Pyramid::new(Family::Operations.spec()),
             nodes: Pyramid::new(Family::Nodes.spec()),
+            keys: Pyramid::new(Family::Keys.spec()),
         }
     }
 }
@@ -221,6 +215,9 @@ impl Archive {
         });
         let thinned = self.operations.record(now, operations);
         told.extend(tell(Family::Operations, &thinned, |(shard, metric)| format!("{metric:?} of shard {shard}")));
+        let skews = shards.iter().map(|s| Sample { key: s.shard, span_ms: s.span_ms, value: s.key_skew, heat: s.load });
+        let thinned = self.keys.record(now, skews);
+        told.extend(tell(Family::Keys, &thinned, |shard| format!("shard {shard}")));
         let used = nodes.iter().flat_map(|n| {
             n.values.iter().map(|&(metric, value)| Sample {
                 key: (n.node, metric),
@@ -266,6 +263,7 @@ impl Archive {
         due.extend(due_of(&self.load, Family::Load));
         due.extend(due_of(&self.operations, Family::Operations));
         due.extend(due_of(&self.nodes, Family::Nodes));
+        due.extend(due_of(&self.keys, Family::Keys));
         due
     }
 
@@ -280,6 +278,7 @@ impl Archive {
             Family::Load => note(&mut self.load, step_ms, until),
             Family::Operations => note(&mut self.operations, step_ms, until),
             Family::Nodes => note(&mut self.nodes, step_ms, until),
+            Family::Keys => note(&mut self.keys, step_ms, until),
         }
     }
 
@@ -296,6 +295,7 @@ impl Archive {
             Family::Load => take(&mut self.load, bytes),
             Family::Operations => take(&mut self.operations, bytes),
             Family::Nodes => take(&mut self.nodes, bytes),
+            Family::Keys => take(&mut self.keys, bytes),
         }
     }
 
@@ -304,18 +304,20 @@ impl Archive {
         self.load.rebuild();
         self.operations.rebuild();
         self.nodes.rebuild();
+        self.keys.rebuild();
     }
 
     /// Drops shards and nodes that are gone for ever.
     pub fn retain(&mut self, shard: impl Fn(ShardId) -> bool, node: impl Fn(NodeId) -> bool) {
         self.load.retain(&shard);
         self.operations.retain(|(id, _)| shard(id));
+        self.keys.retain(&shard);
         self.nodes.retain(|(id, _)| node(id));
     }
 
     /// How full it is.
     #[must_use]
-    pub fn status(&self) -> [ArchiveStatus; 3] {
+    pub fn status(&self) -> [ArchiveStatus; 4] {
         fn of<K: Copy + Ord>(pyramid: &Pyramid<K>, family: Family) -> ArchiveStatus {
             ArchiveStatus {
                 family,
@@ -325,7 +327,12 @@ impl Archive {
                 dropped: pyramid.dropped(),
             }
         }
-        [of(&self.load, Family::Load), of(&self.operations, Family::Operations), of(&self.nodes, Family::Nodes)]
+        [
+            of(&self.load, Family::Load),
+            of(&self.operations, Family::Operations),
+            of(&self.nodes, Family::Nodes),
+            of(&self.keys, Family::Keys),
+        ]
     }
 }
 
@@ -363,31 +370,6 @@ fn import<K: Copy + Ord + Serialize + DeserializeOwned>(
     }
     let chunks = reached.into_iter().enumerate().filter(|(_, steps)| !steps.is_empty());
     chunks.filter_map(|(level, steps)| chunk_of(pyramid, family, level, steps)).collect()
-}
-
-fn due_of<K: Copy + Ord + Serialize + DeserializeOwned>(pyramid: &Pyramid<K>, family: Family) -> Vec<ArchiveChunk> {
-    let levels = pyramid.spec().levels.iter().enumerate();
-    let due = levels.filter_map(|(level, spec)| {
-        let steps = pyramid.unsaved(level);
-        let enough = steps.end.saturating_sub(steps.start) >= u64::from(spec.chunk_steps);
-        if enough { chunk_of(pyramid, family, level, steps) } else { None }
-    });
-    due.collect()
-}
-
-fn chunk_of<K: Copy + Ord + Serialize + DeserializeOwned>(
-    pyramid: &Pyramid<K>,
-    family: Family,
-    level: usize,
-    steps: Range<u64>,
-) -> Option<ArchiveChunk> {
-    let step_ms = pyramid.spec().levels.get(level)?.step_ms;
-    let count = usize::try_from(steps.end.saturating_sub(steps.start)).ok()?.max(1);
-    let chunks = pyramid.chunks(level, steps, CHUNK_BYTES / (count * CELL_BYTES));
-    let first = chunks.first()?;
-    let (from, steps) = (first.start(), u64::from(first.steps()));
-    let until = from.plus_ms(steps * u64::from(step_ms));
-    Some(ArchiveChunk { family, step_ms, from, until, parts: chunks.iter().map(Chunk::encode).collect() })
 }
 
 #[cfg(test)]

@@ -152,12 +152,14 @@ pub struct BindingChange {
     pub expected: u64,
 }
 
-/// A binding that was changed.
+/// A binding, and how it came about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
     /// As it is now.
     pub binding: Binding,
-    /// Milliseconds from the request to the new instance serving, compilation not counted; none: not yet serving.
+    /// Whether the cluster began with it by itself, and no operator has changed it since.
+    pub by_default: bool,
+    /// Of a change just made: milliseconds from the request to the new instance serving, compilation not counted; none: not yet serving.
     pub swap_ms: Option<f64>,
 }
 
@@ -361,7 +363,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn policy(&self, digest: Digest) -> Result<Option<Revision>, BackendError>;
 
     /// All bindings.
-    async fn bindings(&self) -> Result<Vec<Binding>, BackendError>;
+    async fn bindings(&self) -> Result<Vec<Bound>, BackendError>;
     /// Changes a binding. `Conflict` with both numbers where `expected` is stale.
     async fn bind(
         &self,

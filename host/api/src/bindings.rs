@@ -37,6 +37,8 @@ pub struct BindingInfo {
     /// What served before, for rolling back.
     #[schema(value_type = Option<String>, example = json!(null))]
     pub previous: Option<Digest>,
+    /// Whether it is what a new cluster begins with, not an operator's choice.
+    pub default: bool,
     /// In the answer to a change: milliseconds from the request to the new instance serving, compilation not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 3.2)]
@@ -44,7 +46,8 @@ pub struct BindingInfo {
 }
 
 impl BindingInfo {
-    fn new(map: &ShardMap, binding: Binding) -> Self {
+    fn new(map: &ShardMap, bound: Bound) -> Self {
+        let Bound { binding, by_default, swap_ms } = bound;
         // The configuration of a binding never made is empty; any other was checked when it was set.
         let config = serde_json::from_str(&binding.config).unwrap_or_else(|_| serde_json::json!({}));
         Self {
@@ -54,12 +57,9 @@ impl BindingInfo {
             config,
             number: binding.number,
             previous: binding.previous,
-            swap_ms: None,
+            default: by_default,
+            swap_ms,
         }
-    }
-
-    fn bound(map: &ShardMap, bound: Bound) -> axum::Json<Self> {
-        axum::Json(Self { swap_ms: bound.swap_ms, ..Self::new(map, bound.binding) })
     }
 }
 
@@ -140,9 +140,9 @@ fn scope(map: &ShardMap, role: &str, keyspace: Option<&str>) -> Result<(Role, Op
 async fn shown(state: &ApiState, role: &str, keyspace: Option<&str>) -> Result<axum::Json<BindingInfo>, Problem> {
     let map = state.backend.shard_map();
     let (role, keyspace) = scope(&map, role, keyspace)?;
-    let found = state.backend.bindings().await?.into_iter().find(|b| b.role == role && b.keyspace == keyspace);
+    let mut bindings = state.backend.bindings().await?.into_iter();
     // Never bound is a state too: number 0, so that the first change has something to expect.
-    let binding = found.unwrap_or_else(|| Binding {
+    let never = || Binding {
         role,
         keyspace,
         revision: None,
@@ -150,8 +150,11 @@ async fn shown(state: &ApiState, role: &str, keyspace: Option<&str>) -> Result<a
         number: 0,
         previous: None,
         previous_config: String::new(),
-    });
-    Ok(axum::Json(BindingInfo::new(&map, binding)))
+    };
+    let bound = bindings
+        .find(|bound| bound.binding.role == role && bound.binding.keyspace == keyspace)
+        .unwrap_or_else(|| Bound { binding: never(), by_default: false, swap_ms: None });
+    Ok(axum::Json(BindingInfo::new(&map, bound)))
 }
 
 async fn bound(
@@ -162,7 +165,7 @@ async fn bound(
 ) -> Result<axum::Json<BindingInfo>, Problem> {
     let map = state.backend.shard_map();
     let (role, keyspace) = scope(&map, role, keyspace)?;
-    Ok(BindingInfo::bound(&map, state.backend.bind(role, keyspace, body.check()?).await?))
+    Ok(axum::Json(BindingInfo::new(&map, state.backend.bind(role, keyspace, body.check()?).await?)))
 }
 
 async fn rolled_back(
@@ -173,7 +176,7 @@ async fn rolled_back(
 ) -> Result<axum::Json<BindingInfo>, Problem> {
     let map = state.backend.shard_map();
     let (role, keyspace) = scope(&map, role, keyspace)?;
-    Ok(BindingInfo::bound(&map, state.backend.roll_back(role, keyspace, body.expected).await?))
+    Ok(axum::Json(BindingInfo::new(&map, state.backend.roll_back(role, keyspace, body.expected).await?)))
 }
 
 /// List bindings
@@ -184,7 +187,7 @@ async fn rolled_back(
 pub(crate) async fn list(State(state): State<Arc<ApiState>>) -> Result<axum::Json<Vec<BindingInfo>>, Problem> {
     let map = state.backend.shard_map();
     let bindings = state.backend.bindings().await?;
-    Ok(axum::Json(bindings.into_iter().map(|binding| BindingInfo::new(&map, binding)).collect()))
+    Ok(axum::Json(bindings.into_iter().map(|bound| BindingInfo::new(&map, bound)).collect()))
 }
 
 /// Show the binding of a role for all keyspaces

@@ -177,11 +177,9 @@ impl From<DecisionRecord> for DecisionInfo {
 #[into_params(parameter_in = Query)]
 pub struct DecisionQuery {
     /// Only ticks before this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 4021)]
     pub before: Option<u64>,
     /// Most records, 1 to 500; 20 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 5)]
     pub limit: Option<u32>,
 }

@@ -23,11 +23,9 @@ const MAX_VALUES: usize = 1 << 20;
 #[into_params(parameter_in = Query)]
 pub struct ForecastQuery {
     /// A shard, or several with commas; all where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "7,8")]
     pub shard: Option<String>,
     /// Steps ahead, 1 to 288; 12 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 12)]
     pub horizon: Option<u32>,
 }

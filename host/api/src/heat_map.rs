@@ -37,28 +37,22 @@ const MAX_VALUES: usize = 1 << 21;
 pub struct HeatMapQuery {
     /// `load` (the default), `read-ops`, `write-ops`, `read-bytes` or `write-bytes`. The latter four are of what was measured only: nothing
     /// but load is forecast.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>, example = "load")]
     pub metric: Option<Metric>,
     /// Steps back, 0 to 8064; 24 by default. A step is the cluster's own; of operations and bytes 5 minutes (kept for 2 days), or an hour
     /// (4 weeks) with `resolution=1h`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 24)]
     pub past: Option<u32>,
     /// Steps ahead, 0 to 288; of load 12 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 12)]
     pub future: Option<u32>,
     /// Shortest column: `10s`, `1m`, `5m`, `1h`, or `auto` (the default): a step. A column is whole steps, and shows the highest of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>, example = "auto")]
     pub resolution: Option<Resolution>,
     /// Most columns, 2 to 4096 (the default). Where there are more steps, several share a column, which shows the highest of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 200)]
     pub columns: Option<u32>,
     /// Most rows, 1 to 2000 (the default). Where there are more shards, those with the highest peaks are shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 100)]
     pub rows: Option<u32>,
 }

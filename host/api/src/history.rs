@@ -29,28 +29,22 @@ const MAX_PAGE_STEPS: usize = 1 << 17;
 #[into_params(parameter_in = Query)]
 pub struct HistoryAsk {
     /// `load` (the default), `read-ops`, `write-ops`, `read-bytes` or `write-bytes`; the latter four at `5m` and `1h` only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>, example = "load")]
     pub metric: Option<Metric>,
     /// `10s` (kept for 6 hours), `1m` (2 days), `5m` (4 weeks), `1h` (13 months), or `auto` (the default): the finest that reaches back to
     /// `from` in at most 2 000 steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>, example = "auto")]
     pub resolution: Option<Resolution>,
     /// The first instant, milliseconds since the Unix epoch; as far back as is kept where left out, for `auto` an hour.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 1_376_314_800_000_u64)]
     pub from: Option<InstantMs>,
     /// The instant after the last; now where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 1_376_318_400_000_u64)]
     pub to: Option<InstantMs>,
     /// One shard's number, or several with commas; all where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "7,8")]
     pub shard: Option<String>,
     /// The `next` of the page before. Give `from`, `to` and `resolution` as that page has them, so that pages fit each other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 7)]
     pub after: Option<ShardId>,
 }

@@ -15,7 +15,6 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 pub struct InsightsQuery {
     /// Only what concerns this shard; all where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 7)]
     pub shard: Option<ShardId>,
 }

@@ -106,15 +106,12 @@ pub(crate) fn begun(map: &ShardMap, migration: &Migration) -> Response {
 #[into_params(parameter_in = Query)]
 pub struct MigrationQuery {
     /// Only those not yet ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = true)]
     pub active: Option<bool>,
     /// Only those of this shard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 7)]
     pub shard: Option<u64>,
     /// Most migrations, the newest are given: 1 to 5000, 200 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 50)]
     pub limit: Option<usize>,
 }

@@ -49,15 +49,12 @@ pub struct UsageInfo {
 #[into_params(parameter_in = Query)]
 pub struct WindowAsk {
     /// `1m` (kept for 2 days), `5m` (4 weeks), `1h` (13 months), or `auto` (the default).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>, example = "auto")]
     pub resolution: Option<Resolution>,
     /// The first instant, milliseconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 1_376_314_800_000_u64)]
     pub from: Option<InstantMs>,
     /// The instant after the last; now where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<u64>, example = 1_376_318_400_000_u64)]
     pub to: Option<InstantMs>,
 }

@@ -22,7 +22,6 @@ const MAX_LIMIT: usize = 10_000;
 #[into_params(parameter_in = Query)]
 pub struct RankingQuery {
     /// Most shards, 1 to 10 000; 20 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 5)]
     pub limit: Option<usize>,
 }

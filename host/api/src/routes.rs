@@ -47,11 +47,9 @@ pub struct RouteTable {
 #[into_params(parameter_in = Query)]
 pub struct RouteQuery {
     /// The version you have: only a newer one is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 87)]
     pub after: Option<u64>,
     /// Wait so long for a newer one, 30 000 at most; 0 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 10_000)]
     pub wait_ms: Option<u64>,
 }

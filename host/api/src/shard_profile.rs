@@ -120,6 +120,9 @@ pub struct ShardProfileInfo {
     /// Its standard error, as a share of it.
     #[schema(example = 0.023)]
     pub distinct_error: f64,
+    /// How unevenly the keys are used: the chance that two load units fall on the same key, 0 to 1; null: too few requests to tell.
+    #[schema(example = 0.11)]
+    pub key_skew: Option<f32>,
     /// The heaviest first; only keys that are certainly heavy.
     pub hot_keys: Vec<HotKey>,
     /// Ascending: where quarters of the load end. Fewer where keys are too few or too hot.

@@ -168,19 +168,15 @@ pub struct Verification {
 #[into_params(parameter_in = Query)]
 pub struct ShardQuery {
     /// Only those of this keyspace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "tenants")]
     pub keyspace: Option<String>,
     /// Only those with a replica on this node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 3)]
     pub node: Option<u64>,
     /// The `next` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 1000)]
     pub after: Option<u64>,
     /// Most shards, 1 to 10 000; 1000 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = 100)]
     pub limit: Option<usize>,
 }

@@ -245,6 +245,12 @@ impl Brain {
         }
     }
 
+    /// Has forecasts say why they are native ones, until a forecaster is activated.
+    pub fn await_forecaster(&mut self, why: String) {
+        self.forecaster.fallback = Some(why);
+        self.stale = true;
+    }
+
     /// Both slow and quick part of a preparation at once: for callers that need not keep the brain free meanwhile.
     pub fn prepare(
         &mut self,

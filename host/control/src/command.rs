@@ -218,6 +218,16 @@ pub enum ControlCommand {
         /// The tick that made it.
         tick: u64,
     },
+    /// Says, before a cluster is formed, which forecaster its leader is to bind by itself. A cluster that is formed keeps what it has.
+    BeginWithForecaster {
+        /// Name of a policy that comes with the binary; none: the native one serves.
+        policy: Option<String>,
+    },
+    /// Binds the forecaster that the cluster is to begin with: once, and only where nothing was bound before.
+    BindDefaultForecaster {
+        /// Its revision.
+        revision: Digest,
+    },
 }
 
 /// A command with the proposer's control clock.

@@ -5,6 +5,7 @@
 //! changes nothing but the clock; a command proposed twice under one nonce is carried out once.
 
 pub(crate) mod archive;
+mod default_forecaster;
 pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod json;
@@ -19,6 +20,7 @@ mod spread;
 use crate::command::{ControlCommand, ControlReply, Proposal, Refusal, decode_all};
 use archive::{ArchiveEntry, ArchiveList};
 use bytes::Bytes;
+use default_forecaster::DefaultForecaster;
 use events::{ControlEvent, EventKind, EventRing};
 use history::{History, HistoryBlob};
 use isobar_model::{
@@ -35,7 +37,9 @@ use std::io;
 use std::sync::Arc;
 
 /// First byte of every snapshot.
-pub const SNAPSHOT_VERSION: u8 = 2;
+pub const SNAPSHOT_VERSION: u8 = 3;
+/// The version before had no default forecaster; all else is the same.
+const VERSION_WITHOUT_DEFAULT: u8 = 2;
 
 /// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
 const MAX_ANSWERS: usize = 1_000;
@@ -72,6 +76,8 @@ pub struct ControlState {
     next_shard: u64,
     next_incarnation: u64,
     next_operation: u64,
+    /// Last, so that a snapshot without it is the beginning of one with it.
+    default_forecaster: DefaultForecaster,
 }
 
 impl Default for ControlState {
@@ -101,6 +107,7 @@ impl Default for ControlState {
             next_shard: 1,
             next_incarnation: 1,
             next_operation: 1,
+            default_forecaster: DefaultForecaster::default(),
         }
     }
 }
@@ -291,7 +298,7 @@ impl ControlState {
 
     fn carry_out(&mut self, command: ControlCommand) -> Result<ControlReply, Refusal> {
         use ControlCommand as C;
-        if self.cluster.is_none() && !matches!(command, C::FormCluster { .. }) {
+        if self.cluster.is_none() && !matches!(command, C::FormCluster { .. } | C::BeginWithForecaster { .. }) {
             return Err(Refusal::conflict("the cluster is not formed yet: form it first".to_owned()));
         }
         match command {
@@ -340,6 +347,8 @@ impl ControlState {
             C::HoldMoves { tick, moves } => self.hold_moves(tick, moves),
             C::ReleaseMoves { tick } => self.release_moves(tick),
             C::DropHeldMoves { tick } => self.drop_held_moves(tick),
+            C::BeginWithForecaster { policy } => self.begin_with_forecaster(policy),
+            C::BindDefaultForecaster { revision } => self.bind_default_forecaster(revision),
         }
     }
 
@@ -363,10 +372,11 @@ impl ReplicatedState for ControlState {
 
     fn restore(&mut self, snapshot: &[u8]) -> io::Result<()> {
         let bad = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
+        let read =
+            |bytes: &[u8]| decode_all(bytes).map_err(|e| bad(format!("the control snapshot can't be read: {e}")));
         *self = match snapshot.split_first() {
-            Some((&SNAPSHOT_VERSION, rest)) => {
-                decode_all(rest).map_err(|e| bad(format!("the control snapshot can't be read: {e}")))?
-            }
+            Some((&SNAPSHOT_VERSION, rest)) => read(rest)?,
+            Some((&VERSION_WITHOUT_DEFAULT, rest)) => read(&[rest, &DefaultForecaster::encoded_absence()].concat())?,
             Some((other, _)) => {
                 return Err(bad(format!(
                     "the control snapshot has version {other}, this release reads version {SNAPSHOT_VERSION}"

@@ -16,6 +16,7 @@ mod parquet_load;
 mod profile_report;
 mod prometheus;
 mod query_log;
+mod reading;
 mod recorded_csv;
 mod time_text;
 
@@ -28,6 +29,7 @@ pub use operation_words::{BadWords, OperationWords};
 pub use parquet_load::read_parquet;
 pub use profile_report::{CutReport, HitterReport, LatencyReport, OperationReport, ProfileReport, StreamReport};
 pub use prometheus::read_prometheus;
-pub use query_log::{QueryLog, QueryLogSpec, ReadReport};
+pub use query_log::{QueryLog, QueryLogSpec};
+pub use reading::ReadReport;
 pub use recorded_csv::read_csv;
 pub use time_text::TimeUnit;

@@ -3,10 +3,10 @@
 //! Rows are read through the record interface, so that only one row group is open at a time and arrow is not needed. Packed by Snappy or not
 //! at all, which is what most writers do by themselves.
 
-use crate::error::{BadField, BadLines, IntakeError, shown};
-use crate::input::{Progress, total_bytes};
+use crate::error::{BadField, IntakeError, shown};
+use crate::input::Progress;
 use crate::load_record::{LoadRecord, ShardNames};
-use crate::query_log::ReadReport;
+use crate::reading::{ReadReport, Reading};
 use crate::recorded_csv::{Shape, metric_of};
 use crate::time_text::{TimeUnit, Times};
 use isobar_model::{InstantMs, Metric};
@@ -16,10 +16,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use parquet::schema::types::ColumnDescriptor;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-
-/// Rows between two reports of progress.
-const PROGRESS_ROWS: u64 = 1 << 14;
+use std::path::PathBuf;
 
 /// Reads files into a record; values are of `metric` where the file does not say.
 pub fn read_parquet(
@@ -31,9 +28,7 @@ pub fn read_parquet(
     shards: &mut ShardNames,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ReadReport, IntakeError> {
-    let mut bad = BadLines::new(max_bad_lines);
-    let mut report = ReadReport::default();
-    let (total_bytes, mut done_bytes) = (total_bytes(files), 0);
+    let mut reading = Reading::new(files, max_bad_lines, progress);
     for path in files {
         let wrong = |error: ParquetError| {
             IntakeError::not_that(
@@ -53,24 +48,16 @@ pub fn read_parquet(
         let (Shape::Long { time, .. } | Shape::Wide { time }) = shape;
         let unit = time_unit.or_else(|| unit_of(&columns[time]));
         let mut target =
-            Target { path, times: Times::new(unit), metric, shape, names, record: &mut *record, shards: &mut *shards };
+            Target { times: Times::new(unit), metric, shape, names, record: &mut *record, shards: &mut *shards };
         let rows = reader.metadata().file_metadata().num_rows().max(1) as u64;
         for (number, row) in (1..).zip(reader.get_row_iter(None).map_err(wrong)?) {
-            report.lines += 1;
-            match target.take(&row.map_err(wrong)?) {
-                Ok(values) => report.events += values,
-                Err(problem) => bad.add(target.path, number, problem)?,
-            }
-            if number.is_multiple_of(PROGRESS_ROWS) {
-                let share = (file_bytes as f64 * number as f64 / rows as f64) as u64;
-                progress(Progress { bytes: done_bytes + share, total_bytes, lines: report.lines });
-            }
+            let taken = target.take(&row.map_err(wrong)?).map(|values| reading.events += values);
+            let share = (file_bytes as f64 * number as f64 / rows as f64) as u64;
+            reading.line(path, number, taken, share)?;
         }
-        done_bytes += file_bytes;
-        progress(Progress { bytes: done_bytes, total_bytes, lines: report.lines });
+        reading.file_done(file_bytes);
     }
-    let (bad_lines, examples) = bad.into_parts();
-    Ok(ReadReport { bad_lines, examples, ..report })
+    Ok(reading.finish())
 }
 
 /// What a column of times counts by its type; none: it does not say.
@@ -88,7 +75,6 @@ fn unit_of(column: &ColumnDescriptor) -> Option<TimeUnit> {
 }
 
 struct Target<'a> {
-    path: &'a Path,
     times: Times,
     metric: Metric,
     shape: Shape,

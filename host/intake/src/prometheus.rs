@@ -2,10 +2,10 @@
 //!
 //! Each series is a shard, by one of its labels. The matrix is read series by series and never held whole.
 
-use crate::error::{BadField, BadLines, IntakeError, shown};
-use crate::input::{Input, Line, Progress, total_bytes};
+use crate::error::{BadField, IntakeError, shown};
+use crate::input::{Input, Line, Progress};
 use crate::load_record::{LoadRecord, ShardNames};
-use crate::query_log::ReadReport;
+use crate::reading::{ReadReport, Reading};
 use crate::time_text::decimal;
 use isobar_model::{InstantMs, Metric, ShardId};
 use serde::Deserialize;
@@ -13,9 +13,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-
-/// Lines or series between two reports of progress.
-const PROGRESS_LINES: u64 = 1 << 14;
 
 /// Reads exports into a record: each series is the shard that `label` names, its values are of `metric`.
 pub fn read_prometheus(
@@ -27,60 +24,47 @@ pub fn read_prometheus(
     shards: &mut ShardNames,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ReadReport, IntakeError> {
-    let mut bad = BadLines::new(max_bad_lines);
-    let mut report = ReadReport::default();
-    let total_bytes = total_bytes(files);
-    let mut done_bytes = 0;
+    let mut reading = Reading::new(files, max_bad_lines, progress);
     for file in files {
         let mut input = Input::open(file)?;
-        let mut taker = Taker { metric, label, record: &mut *record, shards: &mut *shards, report: &mut report };
+        let mut taker = Taker { metric, label, record: &mut *record, shards: &mut *shards, reading: &mut reading };
         // A dump's braces hold labels, an answer's a name in quotes.
         let head: Vec<u8> =
             input.peek(CHUNK_PEEK)?.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         if head.starts_with(b"{\"") {
             let mut reader = serde_json::Deserializer::from_reader(std::io::BufReader::new(&mut input));
-            let mut tell = |lines| progress(Progress { bytes: done_bytes, total_bytes, lines });
-            Answer { taker: &mut taker, tell: &mut tell }
+            Answer(&mut taker)
                 .deserialize(&mut reader)
                 .map_err(|error| IntakeError::not_that(file, format!("no answer of /api/v1/query_range: {error}")))?;
         } else {
             loop {
                 let (number, bytes) = (input.line + 1, input.consumed());
-                match input.next_line()? {
+                let taken = match input.next_line()? {
                     Line::Text(line) if line.trim_ascii().is_empty() || line.starts_with(b"#") => continue,
-                    Line::Text(line) => {
-                        taker.report.lines += 1;
-                        if let Err(problem) = taker.dump_line(line) {
-                            bad.add(file, number, problem)?;
-                        }
-                    }
-                    Line::TooLong => bad.add(file, number, BadField::new("line", "over 1 MiB long"))?,
+                    Line::Text(line) => taker.dump_line(line),
+                    Line::TooLong => Err(BadField::new("line", "over 1 MiB long")),
                     Line::End => break,
-                }
-                if taker.report.lines.is_multiple_of(PROGRESS_LINES) {
-                    progress(Progress { bytes: done_bytes + bytes, total_bytes, lines: taker.report.lines });
-                }
+                };
+                taker.reading.line(file, number, taken, bytes)?;
             }
         }
-        done_bytes += input.consumed();
-        progress(Progress { bytes: done_bytes, total_bytes, lines: report.lines });
+        reading.file_done(input.consumed());
     }
-    let (bad_lines, examples) = bad.into_parts();
-    Ok(ReadReport { bad_lines, examples, ..report })
+    Ok(reading.finish())
 }
 
 /// Bytes looked at to tell the two forms apart.
 const CHUNK_PEEK: usize = 64;
 
-struct Taker<'a> {
+struct Taker<'a, 'p> {
     metric: Metric,
     label: &'a str,
     record: &'a mut LoadRecord,
     shards: &'a mut ShardNames,
-    report: &'a mut ReadReport,
+    reading: &'a mut Reading<'p>,
 }
 
-impl Taker<'_> {
+impl Taker<'_, '_> {
     fn shard(&mut self, labels: &BTreeMap<String, String>) -> Result<ShardId, String> {
         let name = labels.get(self.label).ok_or_else(|| {
             let there = labels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -101,7 +85,7 @@ impl Taker<'_> {
         if !(0.0..=9e12).contains(&at_s) {
             return Err(format!("{at_s} is no time in seconds since 1970"));
         }
-        self.report.events += 1;
+        self.reading.events += 1;
         self.record.add(self.metric, shard, InstantMs((at_s * 1000.0).round() as u64), value)
     }
 
@@ -151,12 +135,9 @@ fn labels_of(text: &str) -> Option<(BTreeMap<String, String>, &str)> {
 }
 
 /// The whole answer: `{"status": …, "data": {"resultType": "matrix", "result": […]}}`.
-struct Answer<'a, 'b> {
-    taker: &'a mut Taker<'b>,
-    tell: &'a mut dyn FnMut(u64),
-}
+struct Answer<'a, 'b, 'p>(&'a mut Taker<'b, 'p>);
 
-impl<'de> DeserializeSeed<'de> for Answer<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Answer<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -164,7 +145,7 @@ impl<'de> DeserializeSeed<'de> for Answer<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Answer<'_, '_> {
+impl<'de> Visitor<'de> for Answer<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,7 +159,7 @@ impl<'de> Visitor<'de> for Answer<'_, '_> {
                 "error" => return Err(A::Error::custom(format!("it is an error: {}", map.next_value::<String>()?))),
                 "data" => {
                     has_data = true;
-                    map.next_value_seed(Data { taker: &mut *self.taker, tell: &mut *self.tell })?;
+                    map.next_value_seed(Data(&mut *self.0))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -189,12 +170,9 @@ impl<'de> Visitor<'de> for Answer<'_, '_> {
     }
 }
 
-struct Data<'a, 'b> {
-    taker: &'a mut Taker<'b>,
-    tell: &'a mut dyn FnMut(u64),
-}
+struct Data<'a, 'b, 'p>(&'a mut Taker<'b, 'p>);
 
-impl<'de> DeserializeSeed<'de> for Data<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Data<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -202,7 +180,7 @@ impl<'de> DeserializeSeed<'de> for Data<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Data<'_, '_> {
+impl<'de> Visitor<'de> for Data<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,7 +198,7 @@ impl<'de> Visitor<'de> for Data<'_, '_> {
                         )));
                     }
                 }
-                "result" => map.next_value_seed(Matrix { taker: &mut *self.taker, tell: &mut *self.tell })?,
+                "result" => map.next_value_seed(Matrix(&mut *self.0))?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -230,10 +208,7 @@ impl<'de> Visitor<'de> for Data<'_, '_> {
     }
 }
 
-struct Matrix<'a, 'b> {
-    taker: &'a mut Taker<'b>,
-    tell: &'a mut dyn FnMut(u64),
-}
+struct Matrix<'a, 'b, 'p>(&'a mut Taker<'b, 'p>);
 
 /// One series of a matrix.
 #[derive(Deserialize)]
@@ -242,7 +217,7 @@ struct Series {
     values: Vec<(f64, String)>,
 }
 
-impl<'de> DeserializeSeed<'de> for Matrix<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Matrix<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -250,7 +225,7 @@ impl<'de> DeserializeSeed<'de> for Matrix<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Matrix<'_, '_> {
+impl<'de> Visitor<'de> for Matrix<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,14 +234,15 @@ impl<'de> Visitor<'de> for Matrix<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(series) = list.next_element::<Series>()? {
-            self.taker.report.lines += 1;
-            let shard = self.taker.shard(&series.metric).map_err(A::Error::custom)?;
+            let taker = &mut *self.0;
+            taker.reading.lines += 1;
+            let shard = taker.shard(&series.metric).map_err(A::Error::custom)?;
             for (at_s, value) in &series.values {
-                self.taker.add(shard, *at_s, value).map_err(|problem| {
-                    A::Error::custom(format!("series {}, time {at_s}: {problem}", self.taker.report.lines))
+                taker.add(shard, *at_s, value).map_err(|problem| {
+                    A::Error::custom(format!("series {}, time {at_s}: {problem}", taker.reading.lines))
                 })?;
             }
-            (self.tell)(self.taker.report.lines);
+            taker.reading.tell(0);
         }
         Ok(())
     }

@@ -13,17 +13,15 @@
 
 use crate::columns::{ColumnMap, Layout, MAX_COLUMNS};
 use crate::delimited::{delimiter_of, names, split};
-use crate::error::{BadField, BadLine, BadLines, IntakeError};
+use crate::error::{BadField, IntakeError};
 use crate::event_fields::{EventReader, Fields};
-use crate::input::{Input, Line, Progress, total_bytes};
+use crate::input::{Input, Line, Progress};
 use crate::json_line::JsonLine;
 use crate::operation_words::OperationWords;
+use crate::reading::{ReadReport, Reading};
 use crate::time_text::{TimeUnit, Times};
 use isobar_analyzer::stream::QueryEvent;
 use std::path::{Path, PathBuf};
-
-/// Lines between two reports of progress: a report costs less than a thousandth of what they cost.
-const PROGRESS_LINES: u64 = 1 << 16;
 
 /// How a log is written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,29 +40,11 @@ pub struct QueryLogSpec {
     pub max_bad_lines: u64,
 }
 
-/// What came of reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReadReport {
-    /// Lines, headers and empty ones not counted.
-    pub lines: u64,
-    /// Queries.
-    pub events: u64,
-    /// Lines passed over.
-    pub bad_lines: u64,
-    /// The first of them.
-    pub examples: Vec<BadLine>,
-}
-
 /// Reads logs.
 #[derive(Debug)]
 pub struct QueryLog {
     spec: QueryLogSpec,
     reader: EventReader,
-    bad: BadLines,
-    report: ReadReport,
-    progress: Progress,
-    /// Bytes of the files that are done.
-    done_bytes: u64,
 }
 
 impl QueryLog {
@@ -73,8 +53,7 @@ impl QueryLog {
     pub fn new(spec: QueryLogSpec) -> Self {
         let unit = spec.latency_unit.unwrap_or(TimeUnit::Us);
         let reader = EventReader::new(Times::new(spec.time_unit), spec.words.clone(), unit);
-        let bad = BadLines::new(spec.max_bad_lines);
-        Self { spec, reader, bad, report: ReadReport::default(), progress: Progress::default(), done_bytes: 0 }
+        Self { spec, reader }
     }
 
     /// Reads files one after the other as one log; `each` sees every query, `progress` how far it is, now and then.
@@ -84,34 +63,24 @@ impl QueryLog {
         mut each: impl FnMut(&QueryEvent<'_>),
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ReadReport, IntakeError> {
-        self.progress.total_bytes = total_bytes(files);
+        let mut reading = Reading::new(files, self.spec.max_bad_lines, progress);
         for file in files {
             let mut input = Input::open(file)?;
             if input.peek(1)?.first() == Some(&b'{') {
-                self.json(&mut input, &mut each, progress)?;
+                self.json(&mut input, &mut each, &mut reading)?;
             } else {
-                self.delimited(&mut input, &mut each, progress)?;
+                self.delimited(&mut input, &mut each, &mut reading)?;
             }
-            self.done_bytes += input.consumed();
-            self.tell(0, progress);
+            reading.file_done(input.consumed());
         }
-        let (bad_lines, examples) = self.bad.into_parts();
-        Ok(ReadReport { bad_lines, examples, ..self.report })
-    }
-
-    fn tell(&mut self, bytes: u64, progress: &mut dyn FnMut(Progress)) {
-        progress(Progress { bytes: self.done_bytes + bytes, lines: self.report.lines, ..self.progress });
-    }
-
-    fn bad(&mut self, file: &Path, line: u64, bad: BadField) -> Result<(), IntakeError> {
-        self.bad.add(file, line, bad)
+        Ok(reading.finish())
     }
 
     fn delimited(
         &mut self,
         input: &mut Input,
         each: &mut impl FnMut(&QueryEvent<'_>),
-        progress: &mut dyn FnMut(Progress),
+        reading: &mut Reading<'_>,
     ) -> Result<(), IntakeError> {
         let path = input.path.clone();
         let mut layout: Option<(Layout, u8)> = None;
@@ -122,8 +91,7 @@ impl QueryLog {
                 Line::Text([]) => continue,
                 Line::Text(line) => line,
                 Line::TooLong => {
-                    self.report.lines += 1;
-                    self.bad(&path, number, BadField::new("line", "over 1 MiB long"))?;
+                    reading.line(&path, number, Err(BadField::new("line", "over 1 MiB long")), bytes)?;
                     continue;
                 }
                 Line::End => break,
@@ -141,22 +109,16 @@ impl QueryLog {
                     (&*known, *delimiter)
                 }
             };
-            self.report.lines += 1;
             let mut fields = Fields::default();
             let event = split(line, delimiter, &known.roles, &mut fields).and_then(|()| {
                 let key = fields.key().ok_or_else(|| BadField::new("key", "there is none"))?;
                 self.reader.event(&fields, key)
             });
-            match event {
-                Ok(event) => {
-                    self.report.events += 1;
-                    each(&event);
-                }
-                Err(bad) => self.bad.add(&path, number, bad)?,
-            }
-            if self.report.lines.is_multiple_of(PROGRESS_LINES) {
-                self.tell(bytes, progress);
-            }
+            let taken = event.map(|event| {
+                reading.events += 1;
+                each(&event);
+            });
+            reading.line(&path, number, taken, bytes)?;
         }
         Ok(())
     }
@@ -181,7 +143,7 @@ impl QueryLog {
         &mut self,
         input: &mut Input,
         each: &mut impl FnMut(&QueryEvent<'_>),
-        progress: &mut dyn FnMut(Progress),
+        reading: &mut Reading<'_>,
     ) -> Result<(), IntakeError> {
         let path = input.path.clone();
         let mut object = JsonLine::default();
@@ -194,18 +156,18 @@ impl QueryLog {
                 Line::TooLong => Err(BadField::new("line", "over 1 MiB long")),
                 Line::End => break,
             };
-            self.report.lines += 1;
-            if let Err(bad) = read.and_then(|()| self.events_of(&object, each)) {
-                self.bad(&path, number, bad)?;
-            }
-            if self.report.lines.is_multiple_of(PROGRESS_LINES) {
-                self.tell(bytes, progress);
-            }
+            let taken = read.and_then(|()| self.events_of(&object, each, &mut reading.events));
+            reading.line(&path, number, taken, bytes)?;
         }
         Ok(())
     }
 
-    fn events_of(&mut self, object: &JsonLine, each: &mut impl FnMut(&QueryEvent<'_>)) -> Result<(), BadField> {
+    fn events_of(
+        &mut self,
+        object: &JsonLine,
+        each: &mut impl FnMut(&QueryEvent<'_>),
+        events: &mut u64,
+    ) -> Result<(), BadField> {
         self.reader.latency_unit = self.spec.latency_unit.or(object.latency_unit).unwrap_or(TimeUnit::Us);
         let fields = object.fields();
         let mut any = false;
@@ -214,7 +176,7 @@ impl QueryLog {
                 return Err(BadField::new("key", "it is empty"));
             }
             let event = self.reader.event(&fields, key)?;
-            self.report.events += 1;
+            *events += 1;
             each(&event);
             any = true;
         }

@@ -2,17 +2,14 @@
 
 use crate::columns::MAX_COLUMNS;
 use crate::delimited::{delimiter_of, names};
-use crate::error::{BadField, BadLines, IntakeError, shown};
-use crate::input::{Input, Line, Progress, total_bytes};
+use crate::error::{BadField, IntakeError, shown};
+use crate::input::{Input, Line, Progress};
 use crate::load_record::{LoadRecord, ShardNames};
 use crate::long_csv::metric_named;
-use crate::query_log::ReadReport;
+use crate::reading::{ReadReport, Reading};
 use crate::time_text::{TimeUnit, Times, decimal};
 use isobar_model::{InstantMs, Metric};
 use std::path::PathBuf;
-
-/// Lines between two reports of progress.
-const PROGRESS_LINES: u64 = 1 << 14;
 
 /// Where a file has its values.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,9 +72,7 @@ pub fn read_csv(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ReadReport, IntakeError> {
     let mut times = Times::new(time_unit);
-    let mut bad = BadLines::new(max_bad_lines);
-    let mut report = ReadReport::default();
-    let (total_bytes, mut done_bytes) = (total_bytes(files), 0);
+    let mut reading = Reading::new(files, max_bad_lines, progress);
     for file in files {
         let mut input = Input::open(file)?;
         let mut header: Option<(Vec<String>, Shape, u8)> = None;
@@ -97,22 +92,14 @@ pub fn read_csv(
                 header = Some((columns, shape, delimiter));
                 continue;
             };
-            report.lines += 1;
             let values = names(line, *delimiter, MAX_COLUMNS)
                 .and_then(|texts| line_values(&texts, columns, shape, metric, &mut times, shards, record));
-            match values {
-                Ok(values) => report.events += values,
-                Err(problem) => bad.add(file, number, problem)?,
-            }
-            if report.lines.is_multiple_of(PROGRESS_LINES) {
-                progress(Progress { bytes: done_bytes + bytes, total_bytes, lines: report.lines });
-            }
+            let taken = values.map(|values| reading.events += values);
+            reading.line(file, number, taken, bytes)?;
         }
-        done_bytes += input.consumed();
-        progress(Progress { bytes: done_bytes, total_bytes, lines: report.lines });
+        reading.file_done(input.consumed());
     }
-    let (bad_lines, examples) = bad.into_parts();
-    Ok(ReadReport { bad_lines, examples, ..report })
+    Ok(reading.finish())
 }
 
 fn line_values(

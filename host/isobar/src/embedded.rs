@@ -27,6 +27,8 @@ pub(crate) struct EmbeddedSpec {
     pub(crate) capacity: f32,
     /// How the cluster begins.
     pub(crate) settings: Settings,
+    /// The forecaster that the cluster begins with; none: the native one.
+    pub(crate) default_forecaster: Option<String>,
     /// Seeds every policy's chance.
     pub(crate) seed: u64,
 }
@@ -67,6 +69,7 @@ impl Embedded {
                     control: (1..=voters).map(|voter| (NodeId(voter), String::new())).collect(),
                     token: None,
                     settings: spec.settings,
+                    default_forecaster: spec.default_forecaster.clone(),
                     default_mode: Mode::Auto,
                     seed: spec.seed,
                 })

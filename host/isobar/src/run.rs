@@ -7,7 +7,7 @@ use crate::node::{Bound, RunningNode};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use isobar_control::Settings;
-use isobar_model::{Mode, NodeId, ZoneId};
+use isobar_model::{Mode, NodeId, Role, ZoneId};
 use isobar_ports::Clock;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,12 +47,29 @@ pub(crate) struct ServeArgs {
     /// Bytes it can store
     #[arg(long, default_value_t = 100 << 30)]
     capacity_bytes: u64,
+    #[command(flatten)]
+    beginning: Beginning,
+}
+
+/// How a cluster begins; counts when it is formed, by the first control voter.
+#[derive(Debug, Args)]
+struct Beginning {
     /// Beat of the control loop, milliseconds
     #[arg(long, default_value_t = Settings::default().tick_ms)]
     tick_ms: u32,
     /// Length of one forecast value, milliseconds; a multiple of the tick
     #[arg(long, default_value_t = Settings::default().step_ms)]
     step_ms: u32,
+    /// The forecaster that a new cluster begins with: a policy that comes with Isobar, or `none` for the built-in one alone. Counts when the
+    /// cluster is formed, by the first control voter; from then on `isobar policy bind` does
+    #[arg(long, value_name = "POLICY", default_value = "best", value_parser = forecaster)]
+    default_forecaster: DefaultForecaster,
+}
+
+impl Beginning {
+    fn settings(&self) -> Settings {
+        Settings { tick_ms: self.tick_ms, step_ms: self.step_ms, ..Settings::default() }
+    }
 }
 
 fn voter(text: &str) -> Result<(NodeId, String), String> {
@@ -60,6 +77,20 @@ fn voter(text: &str) -> Result<(NodeId, String), String> {
         text.split_once('=').ok_or("write a control voter as ID=HOST:PORT, for example 1=127.0.0.1:7501")?;
     let id = id.parse().map_err(|_| format!("{id:?} is no node number"))?;
     Ok((id, addr.to_owned()))
+}
+
+/// The name of a forecaster that comes with the binary; none: the native one.
+#[derive(Clone, Debug)]
+struct DefaultForecaster(Option<String>);
+
+fn forecaster(text: &str) -> Result<DefaultForecaster, String> {
+    let forecasters = isobar_bundle::first_party().iter().filter(|policy| policy.role == Role::Forecast);
+    let names: Vec<&str> = forecasters.map(|policy| policy.name).collect();
+    match text {
+        "none" => Ok(DefaultForecaster(None)),
+        name if names.contains(&name) => Ok(DefaultForecaster(Some(name.to_owned()))),
+        _ => Err(format!("no forecaster of this name comes with Isobar: choose {} or none", names.join(", "))),
+    }
 }
 
 /// An embedded cluster.
@@ -80,12 +111,8 @@ pub(crate) struct DevArgs {
     /// Load units per second each node can carry
     #[arg(long, default_value_t = 10_000.0)]
     capacity: f32,
-    /// Beat of the control loop, milliseconds
-    #[arg(long, default_value_t = Settings::default().tick_ms)]
-    tick_ms: u32,
-    /// Length of one forecast value, milliseconds; a multiple of the tick
-    #[arg(long, default_value_t = Settings::default().step_ms)]
-    step_ms: u32,
+    #[command(flatten)]
+    beginning: Beginning,
 }
 
 /// Most nodes of an embedded cluster: what one machine's memory and cores can be asked for.
@@ -106,7 +133,8 @@ pub(crate) async fn serve(args: ServeArgs, token: Option<String>) -> anyhow::Res
         capacity_bytes: args.capacity_bytes,
         control,
         token,
-        settings: Settings { tick_ms: args.tick_ms, step_ms: args.step_ms, ..Settings::default() },
+        settings: args.beginning.settings(),
+        default_forecaster: args.beginning.default_forecaster.0,
         default_mode: Mode::Advise,
         seed: 0,
     };
@@ -130,7 +158,8 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
         data: args.data.clone(),
         first_port: Some(args.port),
         capacity: args.capacity,
-        settings: Settings { tick_ms: args.tick_ms, step_ms: args.step_ms, ..Settings::default() },
+        settings: args.beginning.settings(),
+        default_forecaster: args.beginning.default_forecaster.0,
         seed: 0,
     };
     let clock: Arc<dyn Clock> = Arc::new(WallClock);

@@ -17,6 +17,7 @@ fn shard(shard: u64, load: f32) -> ShardLoad {
         writes: load * 0.1,
         read_bytes: load * 100.0,
         write_bytes: load * 10.0,
+        key_skew: load / 100.0,
     }
 }
 
@@ -44,10 +45,11 @@ fn query(resolution: Resolution) -> HistoryQuery {
 #[test]
 fn the_stated_bytes_are_those_of_the_specs() {
     let each: Vec<usize> = Family::ALL.iter().map(|family| family.spec().bytes_per_series()).collect();
-    assert_eq!(each.iter().map(|bytes| bytes / 100).collect::<Vec<_>>(), [1270, 121, 1144]);
+    assert_eq!(each.iter().map(|bytes| bytes / 100).collect::<Vec<_>>(), [1270, 121, 1144, 121]);
     assert!(1_000 * each[0] < LOAD_BUDGET_BYTES, "a thousand busy shards fit");
     assert!(1_000 * 4 * each[1] < OPERATIONS_BUDGET_BYTES);
     assert!(30 * 6 * each[2] < NODES_BUDGET_BYTES, "and thirty nodes");
+    assert!(1_000 * each[3] < KEYS_BUDGET_BYTES);
 }
 
 #[test]
@@ -137,6 +139,18 @@ fn all_families_come_back_from_what_was_due() {
     let (was, is) = (before.node_history(NodeId(1), ask).unwrap(), after.node_history(NodeId(1), ask).unwrap());
     assert_eq!(was.rows[0].steps[5], is.rows[0].steps[5]);
     assert!(was.rows[0].steps[5].coverage > 0.99);
+    let skew = |archive: &Archive| {
+        let columns = archive.drivers(ShardId(2), 300_000);
+        let column = columns.into_iter().find(|column| column.kind == DriverKind::KeySkew).unwrap();
+        // The hours that were stored; before there was anything, nothing is known.
+        let from = HOUR / 300_000 - column.first_step;
+        column.values.into_iter().skip(from as usize).take(24).collect::<Vec<f32>>()
+    };
+    let (was, is) = (skew(&before), skew(&after));
+    assert_eq!(was.len(), 24);
+    for (was, is) in was.iter().zip(&is) {
+        assert!(*was > 0.0 && (was - is).abs() <= was / 1_000.0, "{was} became {is}");
+    }
 }
 
 #[test]
@@ -195,13 +209,15 @@ fn drivers_are_what_operations_were_like() {
     let five_minutes = 300_000;
     assert_eq!(archive.shards(), [ShardId(0), ShardId(1)]);
     let columns = archive.drivers(ShardId(0), five_minutes);
-    assert_eq!(columns.iter().map(|c| c.kind).collect::<Vec<_>>(), [DriverKind::WriteShare, DriverKind::BytesPerOp]);
+    let kinds = [DriverKind::WriteShare, DriverKind::BytesPerOp, DriverKind::KeySkew];
+    assert_eq!(columns.iter().map(|c| c.kind).collect::<Vec<_>>(), kinds);
     let at = |column: &DriverColumn, step: u64| {
         column.values[(BEGIN / u64::from(five_minutes) + step - column.first_step) as usize]
     };
     for step in 0..3 {
         assert!((at(&columns[0], step) - 0.1 / 0.9).abs() < 1e-3, "{columns:?}");
         assert!((at(&columns[1], step) / (110.0 / 0.9) - 1.0).abs() < 1e-2);
+        assert!((at(&columns[2], step) - 0.1).abs() < 1e-3);
     }
     // No operations, no mix.
     let idle = archive.drivers(ShardId(1), five_minutes);

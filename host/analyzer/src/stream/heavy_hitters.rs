@@ -121,6 +121,11 @@ impl HeavyHitters {
         top
     }
 
+    /// What weighs on each counted key for certain.
+    pub fn certain(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counters.iter().map(|counter| counter.count - counter.error)
+    }
+
     /// The next counter, going round, that holds the smallest count.
     fn find_smallest(&mut self) -> usize {
         loop {

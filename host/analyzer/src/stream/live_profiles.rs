@@ -3,6 +3,10 @@
 //! N follows the rate of requests, so that looking costs the same whatever the load. What was seen is kept for a window of time and the one
 //! before it, so that a profile tells of now. Sampling is systematic: every Nth request, which for requests in no particular order errs no
 //! more than independent draws. A count made of samples that stand for N₁, N₂, … has a standard error of at most √Σ Nᵢ(Nᵢ − 1).
+//!
+//! How unevenly keys are used is told by Simpson's index (Simpson 1949, "Measurement of diversity"): the chance that two load units fall on the
+//! same key. His estimate without bias counts pairs of samples, Σ nₖ(nₖ − 1) / n(n − 1): one that did not would fall as load, and with it the
+//! number of samples, rises, and so go with load for no other reason.
 
 use crate::stream::query_event::QueryEvent;
 use crate::stream::shard_profile::ShardProfile;
@@ -40,6 +44,9 @@ impl SampleRate {
     }
 }
 
+/// Fewest samples to tell the use of keys by: the index of a key with half of the load has a standard error of a fifth of itself then.
+const MIN_SKEW_SAMPLES: u64 = 100;
+
 /// One shard in one window.
 #[derive(Clone, Debug, Default)]
 pub struct LiveProfile {
@@ -64,6 +71,21 @@ impl LiveProfile {
     #[must_use]
     pub fn relative_error(&self) -> f64 {
         self.variance.sqrt() / self.profile.mix.count().max(1) as f64
+    }
+
+    /// How unevenly the keys are used: the chance that two load units fall on the same key, 0 to 1; none: too few samples to tell. Keys that
+    /// are not certainly heavy count for nothing.
+    #[must_use]
+    pub fn key_skew(&self) -> Option<f32> {
+        let total = self.profile.hitters.total();
+        if self.sampled < MIN_SKEW_SAMPLES || total == 0 {
+            return None;
+        }
+        // Samples weigh differently: a key is taken to have as many as its share of the load says.
+        let samples = self.sampled as f64;
+        let of_key = |weight: u64| weight as f64 / total as f64 * samples;
+        let pairs: f64 = self.profile.hitters.certain().map(of_key).map(|n| n * (n - 1.0).max(0.0)).sum();
+        Some((pairs / (samples * (samples - 1.0))).min(1.0) as f32)
     }
 }
 
@@ -110,6 +132,12 @@ impl LiveProfiles {
     pub fn profile(&mut self, shard: ShardId, now: InstantMs) -> Option<&LiveProfile> {
         self.turn(now);
         self.before.get(&shard).or_else(|| self.current.get(&shard))
+    }
+
+    /// How unevenly the keys of each shard were used in the last whole window, where enough requests came to tell.
+    pub fn key_skews(&mut self, now: InstantMs) -> Vec<(ShardId, f32)> {
+        self.turn(now);
+        self.before.iter().filter_map(|(&shard, live)| Some((shard, live.key_skew()?))).collect()
     }
 
     /// Begins a new window where the current one is over; gives its start. After a silence of two windows nothing is known. A clock that goes
@@ -161,6 +189,36 @@ mod tests {
         assert_eq!(live.profile(SHARD, InstantMs(2_300)).map(|p| (p.sampled, p.from.0)), Some((1, 1_000)));
         assert!(live.profile(SHARD, InstantMs(9_000)).is_none());
         assert!(live.profile(ShardId(8), InstantMs(9_000)).is_none());
+    }
+
+    #[test]
+    fn key_skew_is_the_chance_of_the_same_key_twice_however_few_samples() {
+        let skew = |samples: u64, every: u64, key: fn(u64) -> u64| {
+            let mut live = LiveProfiles::new(1_000);
+            (0..samples).for_each(|i| record(&mut live, i * 999 / samples, key(i), every));
+            live.key_skews(InstantMs(1_000)).first().map(|&(_, skew)| skew)
+        };
+        let near = |skew: Option<f32>, wanted: f32| skew.is_some_and(|skew| (skew - wanted).abs() < 0.001);
+        assert_eq!(skew(99, 1, |_| 1), None, "too few to tell");
+        assert_eq!(skew(100, 8, |_| 1), Some(1.0));
+        for samples in [100, 1_000, 20_000] {
+            // Every key once; fifty keys evenly; half on one key, the rest on keys of their own.
+            assert!(near(skew(samples, 1, |i| i), 0.0), "{samples}");
+            assert!(near(skew(samples, 3, |i| i % 50), 0.02 * (1.0 - 49.0 / (samples as f32 - 1.0))), "{samples}");
+            assert!(
+                near(skew(samples, 3, |i| if i % 2 == 0 { 0 } else { i }), 0.25 - 0.25 / (samples as f32 - 1.0)),
+                "{samples}"
+            );
+        }
+    }
+
+    #[test]
+    fn key_skew_is_told_of_a_window_that_is_over_and_no_longer() {
+        let mut live = LiveProfiles::new(1_000);
+        (0..200).for_each(|i| record(&mut live, i, 1, 1));
+        assert_eq!(live.key_skews(InstantMs(999)), []);
+        assert_eq!(live.key_skews(InstantMs(1_000)), [(SHARD, 1.0)]);
+        assert_eq!(live.key_skews(InstantMs(2_000)), []);
     }
 
     #[test]

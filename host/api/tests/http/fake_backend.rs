@@ -187,6 +187,11 @@ fn a_move() -> Move {
     }
 }
 
+/// A binding that an operator chose.
+fn operators(binding: Binding) -> Bound {
+    Bound { binding, by_default: false, swap_ms: None }
+}
+
 #[async_trait]
 impl Backend for FakeBackend {
     async fn get(&self, keyspace: &str, key: Bytes, _: Consistency) -> Result<Served<Option<Bytes>>, BackendError> {
@@ -346,8 +351,8 @@ impl Backend for FakeBackend {
         Ok(self.state.lock().revisions.get(&digest).cloned())
     }
 
-    async fn bindings(&self) -> Result<Vec<Binding>, BackendError> {
-        Ok(self.state.lock().bindings.values().cloned().collect())
+    async fn bindings(&self) -> Result<Vec<Bound>, BackendError> {
+        Ok(self.state.lock().bindings.values().cloned().map(operators).collect())
     }
 
     async fn bind(
@@ -380,7 +385,7 @@ impl Backend for FakeBackend {
             previous_config,
         };
         state.bindings.insert((role, keyspace), binding.clone());
-        Ok(Bound { binding, swap_ms: Some(1.5) })
+        Ok(Bound { swap_ms: Some(1.5), ..operators(binding) })
     }
 
     async fn roll_back(

@@ -105,7 +105,7 @@ impl Brain {
                 (native, None, whole)
             }
         };
-        let fallback = self.forecaster.bound.as_ref().and(self.forecaster.fallback.clone());
+        let fallback = self.forecaster.fallback.clone();
         let record = evaluation(
             Role::Forecast,
             by.as_ref(),

@@ -26,6 +26,7 @@ impl ControlState {
         self.event(EventKind::Cluster, format!("cluster {cluster} formed"), &fields);
         self.cluster = Some(cluster);
         self.settings = settings;
+        self.tell_default_forecaster();
         Ok(ControlReply::Done)
     }
 

@@ -119,7 +119,8 @@ impl ControlState {
             return Err(Refusal::invalid(format!("the configuration is not JSON: {error}")));
         }
         self.check_expected(role, keyspace, expected)?;
-        self.put_binding(role, keyspace, revision, config)
+        self.settle_default_forecaster(role, keyspace);
+        self.put_binding(role, keyspace, revision, config, "")
     }
 
     pub(super) fn roll_back(
@@ -134,10 +135,10 @@ impl ControlState {
         let (previous, config) = (binding.previous, binding.previous_config.clone());
         self.check_expected(role, keyspace, expected)?;
         self.check_bindable(role, previous)?;
-        self.put_binding(role, keyspace, previous, config)
+        self.put_binding(role, keyspace, previous, config, "")
     }
 
-    fn check_bindable(&self, role: Role, revision: Option<Digest>) -> Result<(), Refusal> {
+    pub(super) fn check_bindable(&self, role: Role, revision: Option<Digest>) -> Result<(), Refusal> {
         let Some(digest) = revision else { return Ok(()) };
         let revision = self.revisions.get(&digest).ok_or_else(|| no_revision(digest))?;
         let short = digest.short();
@@ -168,12 +169,14 @@ impl ControlState {
         )))
     }
 
-    fn put_binding(
+    /// `why` ends the event's text.
+    pub(super) fn put_binding(
         &mut self,
         role: Role,
         keyspace: Option<KeyspaceId>,
         revision: Option<Digest>,
         config: String,
+        why: &str,
     ) -> Result<ControlReply, Refusal> {
         let (number, previous, previous_config) = match self.bindings.get(&(role, keyspace)) {
             Some(old) => (old.number + 1, old.revision, old.config.clone()),
@@ -185,7 +188,7 @@ impl ControlState {
         let mut fields = vec![("role", format!("{role:?}").to_lowercase()), ("number", number.to_string())];
         fields.extend(revision.map(|d| ("revision", d.to_string())));
         fields.extend(keyspace.map(|k| ("keyspace", k.to_string())));
-        self.event(EventKind::Binding, format!("{name} bound for the role {role:?}"), &fields);
+        self.event(EventKind::Binding, format!("{name} bound for the role {role:?}{why}"), &fields);
         Ok(ControlReply::Bound { number })
     }
 }

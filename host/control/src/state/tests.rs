@@ -493,6 +493,81 @@ proptest! {
     }
 }
 
+#[test]
+fn a_new_cluster_begins_with_its_default_forecaster_and_operators_have_the_last_word() {
+    let best = Digest::of(b"best");
+    let begin = |policy: Option<&str>| ControlCommand::BeginWithForecaster { policy: policy.map(str::to_owned) };
+    let form = || ControlCommand::FormCluster { cluster: "c1".into(), settings: Settings::default() };
+    let by_default = ControlCommand::BindDefaultForecaster { revision: best };
+    let by_hand = |revision, expected| ControlCommand::Bind {
+        role: Role::Forecast,
+        keyspace: None,
+        revision,
+        config: String::new(),
+        expected,
+    };
+    let make_ready = |state: &mut ControlState| {
+        ok(state, ControlCommand::AddRevision { digest: best, bytes: 5 });
+        let (status, imports) = (RevisionStatus::Ready, vec![]);
+        let role = Some(Role::Forecast);
+        ok(state, ControlCommand::SetRevisionStatus { digest: best, status, role, description: None, imports });
+    };
+    let not_awaited = |state: &mut ControlState| {
+        assert_eq!(state.awaited_forecaster(), None);
+        assert_eq!(refused(state, by_default.clone()), RefusalKind::Conflict);
+    };
+    let is_default = |state: &ControlState| {
+        state.binding(Role::Forecast, None).map(|binding| (binding.revision, state.is_default(binding)))
+    };
+
+    let mut state = ControlState::default();
+    assert_eq!(refused(&mut state, begin(Some(""))), RefusalKind::Invalid);
+    ok(&mut state, begin(Some("best")));
+    assert_eq!(state.awaited_forecaster(), None, "there is no cluster yet");
+    ok(&mut state, form());
+    assert_eq!(state.awaited_forecaster(), Some("best"));
+    assert_eq!(refused(&mut state, by_default.clone()), RefusalKind::NotFound);
+    make_ready(&mut state);
+    let awaiting = state.clone();
+
+    ok(&mut state, by_default.clone());
+    // A node that founded it and starts again, with another wish; another leader that was late.
+    ok(&mut state, begin(None));
+    ok(&mut state, form());
+    not_awaited(&mut state);
+    assert_eq!(is_default(&state), Some((Some(best), true)));
+    // Unbound, and rolled back to: an operator's choice from now on.
+    ok(&mut state, by_hand(None, 1));
+    assert_eq!(is_default(&state), Some((None, false)));
+    ok(&mut state, begin(Some("best")));
+    not_awaited(&mut state);
+    ok(&mut state, ControlCommand::RollBack { role: Role::Forecast, keyspace: None, expected: 2 });
+    assert_eq!(is_default(&state), Some((Some(best), false)));
+
+    // An operator who is first is not overruled.
+    let mut state = awaiting;
+    ok(&mut state, by_hand(None, 0));
+    not_awaited(&mut state);
+
+    // A cluster formed without one does not get one.
+    let mut state = formed(1);
+    make_ready(&mut state);
+    ok(&mut state, begin(Some("best")));
+    not_awaited(&mut state);
+}
+
+#[test]
+fn a_snapshot_from_before_there_were_default_forecasters_is_read() {
+    let mut state = formed(2);
+    ok(&mut state, create("t", 1, ShardCount::Even(3)));
+    let mut old = state.snapshot().to_vec();
+    // What is last in the state is what they lack.
+    assert_eq!((old.pop(), std::mem::replace(&mut old[0], 2)), (Some(0), SNAPSHOT_VERSION));
+    let mut restored = ControlState::default();
+    restored.restore(&old).unwrap();
+    assert_eq!(restored, state);
+}
+
 /// Parts of the archive are named, kept from the collector, and in the snapshot.
 #[test]
 fn the_archive_is_part_of_the_state() {

@@ -109,7 +109,7 @@ pub(super) async fn list(client: &Client, output: &Output) -> anyhow::Result<()>
             table.row([
                 word(&b.role),
                 b.keyspace.clone().unwrap_or_else(|| "(all)".into()),
-                b.revision.map_or_else(|| "builtin".into(), called),
+                b.revision.map_or_else(|| "builtin".into(), called) + if b.default { ", by default" } else { "" },
                 b.number.to_string(),
                 if b.number > 1 {
                     b.previous.map_or_else(|| "builtin".into(), called)

@@ -28,6 +28,9 @@ fn draw(profile: &ShardProfileInfo, out: &mut dyn Write) -> io::Result<()> {
     }
     let distinct = (profile.distinct_keys, percent(profile.distinct_error));
     writeln!(out, "{:.0} different keys among them ± {}", distinct.0, distinct.1)?;
+    if let Some(skew) = profile.key_skew {
+        writeln!(out, "two load units fall on the same key with a chance of {}", percent(f64::from(skew)))?;
+    }
     writeln!(out)?;
     let mut operations = Table::new(&["operation", "requests", "share", "bytes per op"]);
     for o in &profile.operations {
@@ -96,6 +99,7 @@ mod tests {
             latency_us: Some(LatencyQuantiles { p50: 210.0, p90: 480.0, p99: 1_900.0, p999: 4_600.0, error: 0.0625 }),
             distinct_keys: 812.4,
             distinct_error: 0.023,
+            key_skew: Some(0.113),
             hot_keys: vec![HotKey { key: "user/7".into(), goes_on: true, at_least: 0.31, at_most: 0.32 }],
             split_points: vec![SplitPoint { boundary: "g".into(), left_share: 0.5, error: 0.02 }],
         };
@@ -106,6 +110,7 @@ mod tests {
             "sampling adds ± 1.3 % to shares at most",
             "2 on this node were passed over rather than wait",
             "812 different keys among them ± 2.3 %",
+            "two load units fall on the same key with a chance of 11.3 %",
             "get 6000 100.0 % 118.5",
             "0.210 0.480 1.900 4.600",
             "user/7... 31.0 % 32.0 %",

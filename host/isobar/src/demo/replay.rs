@@ -102,6 +102,8 @@ impl Stage {
             first_port: Some(plot.port),
             capacity: scenario.capacity,
             settings,
+            // The arms bind their own.
+            default_forecaster: None,
             seed: scenario.spec.seed,
         };
         let shared_clock: Arc<dyn Clock> = clock.clone();

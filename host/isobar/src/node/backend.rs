@@ -1,5 +1,9 @@
 //! The node behind its HTTP API.
 
+pub(super) mod figures;
+mod forecast_report;
+mod node_report;
+
 use crate::gateway::Gateway;
 use crate::node::control::Control;
 use crate::node::controller::Controller;
@@ -7,22 +11,21 @@ use crate::node::directory::Directory;
 use crate::node::forecast_scores;
 use crate::node::handlers::SamplesHandler;
 use crate::node::services::{self, decode, encode};
-use crate::node::usage_report::{archive_figures, usage_figures, usage_info};
 use async_trait::async_trait;
 use bytes::Bytes;
-use isobar_analyzer::{Archive, HeatMapSpec};
+use forecast_report::{forecast_report, heat_map, ranked_shard};
+use isobar_analyzer::HeatMapSpec;
 use isobar_api::backend::{
-    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, FigureKind, ForecastReport, HeatMap,
-    HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
+    Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, ForecastReport, HeatMap, HeatMapAsk, Imported,
+    NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_api::{EventLog, PeakInterval, ScoresInfo, ShardProfileInfo};
+use isobar_api::{EventLog, ScoresInfo, ShardProfileInfo};
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
-    Action, Binding, Consistency, DecisionRecord, Digest, ForecastBatch, ForecastRequest, Insights, Keyspace,
-    KeyspaceId, LoadBatch, Metric, Migration, Mode, NodeForecast, NodeId, NodeMetric, NodeState, OperationId, Revision,
-    Role, RouteVersion, ShardId, ShardMap,
+    Action, Binding, Consistency, DecisionRecord, Digest, Insights, Keyspace, KeyspaceId, LoadBatch, Metric, Migration,
+    Mode, NodeForecast, NodeId, NodeMetric, OperationId, Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
@@ -83,44 +86,6 @@ impl NodeBackend {
     fn keyspace(&self, id: KeyspaceId) -> Result<Keyspace, BackendError> {
         let missing = || BackendError::NotFound(format!("there is no keyspace number {id}"));
         self.read(|state| state.map().keyspaces.get(&id).cloned())?.ok_or_else(missing)
-    }
-
-    fn node_report(&self, id: NodeId) -> Result<NodeReport, BackendError> {
-        let missing = || BackendError::NotFound(format!("there is no node {id}: see /v1/nodes"));
-        self.node_reports()?.into_iter().find(|report| report.node.id == id).ok_or_else(missing)
-    }
-
-    /// On the control leader with what its last round measured; elsewhere as the directory has it, for callers who need addresses.
-    fn node_reports(&self) -> Result<Vec<NodeReport>, BackendError> {
-        let Ok(controller) = self.controller() else {
-            let report = |node: &isobar_model::Node| NodeReport {
-                node: node.clone(),
-                state: if node.draining { NodeState::Draining } else { NodeState::Up },
-                load: f32::NAN,
-                used_bytes: 0,
-                usage: None,
-            };
-            return Ok(self.directory.nodes().values().map(report).collect());
-        };
-        let state = self.read(ControlState::clone)?;
-        Ok(controller.with_baseline(|baseline| {
-            let mut load: BTreeMap<NodeId, f32> = BTreeMap::new();
-            for shard in state.map().shards.values() {
-                let (leader_load, follower_load) = baseline.load(shard.id);
-                for replica in &shard.replicas {
-                    let part = if Some(replica.node) == shard.leader { leader_load } else { follower_load };
-                    *load.entry(replica.node).or_default() += part;
-                }
-            }
-            let report = |node: &isobar_model::Node| NodeReport {
-                node: node.clone(),
-                state: baseline.node_state(node),
-                load: load.get(&node.id).copied().unwrap_or(0.0),
-                used_bytes: baseline.used(node.id),
-                usage: baseline.usage(node.id).map(usage_info),
-            };
-            state.nodes().values().map(report).collect()
-        }))
     }
 
     async fn wait_for_leaders(&self, keyspace: KeyspaceId) -> Result<(), BackendError> {
@@ -268,11 +233,7 @@ impl Backend for NodeBackend {
                 limit: MAX_ARTIFACT_BYTES as u64,
             });
         }
-        let bytes = artifact.len() as u64;
-        let unstored =
-            |error: std::io::Error| BackendError::Unavailable(format!("the artifact was not stored: {error}"));
-        let digest = self.blobs.put(artifact).await.map_err(unstored)?;
-        self.control.command(ControlCommand::AddRevision { digest, bytes }).await?;
+        let digest = self.control.upload(self.blobs.as_ref(), artifact).await?;
         let lost =
             || BackendError::Unavailable("the revision is recorded, but not applied here yet: ask for it again".into());
         self.policy(digest).await?.ok_or_else(lost)
@@ -286,8 +247,13 @@ impl Backend for NodeBackend {
         self.read(|state| state.revisions().get(&digest).cloned())
     }
 
-    async fn bindings(&self) -> Result<Vec<Binding>, BackendError> {
-        self.read(|state| state.bindings().cloned().collect())
+    async fn bindings(&self) -> Result<Vec<Bound>, BackendError> {
+        let shown = |state: &ControlState, binding: &Binding| Bound {
+            binding: binding.clone(),
+            by_default: state.is_default(binding),
+            swap_ms: None,
+        };
+        self.read(|state| state.bindings().map(|binding| shown(state, binding)).collect())
     }
 
     async fn bind(
@@ -314,31 +280,7 @@ impl Backend for NodeBackend {
             .brain
             .call(move |brain| if shards.is_empty() { brain.forecast_of_all() } else { brain.forecast(&shards) })
             .await?;
-        let made = answer.shards.first().and_then(|s| s.paths.first()).map_or(0, Vec::len);
-        let horizon = horizon.min(u32::try_from(made).unwrap_or(u32::MAX));
-        let mut batch = ForecastBatch::default();
-        for shard in &answer.shards {
-            for path in &shard.paths {
-                batch.values.extend(path.iter().take(horizon as usize));
-            }
-            batch.peaks.extend(&shard.peaks);
-        }
-        Ok(ForecastReport {
-            request: ForecastRequest {
-                metric: Metric::Load,
-                shards: answer.shards.iter().map(|s| s.shard).collect(),
-                horizon,
-                quantiles: answer.quantiles,
-                peak_steps: answer.peak_steps,
-            },
-            batch,
-            start: answer.start,
-            step_ms: answer.step_ms,
-            policy: answer.policy,
-            revision: answer.revision,
-            fallback: answer.fallback,
-            answerers: answer.shards.iter().map(|shard| shard.answerer).collect(),
-        })
+        Ok(forecast_report(answer, horizon))
     }
 
     async fn heat_map(&self, ask: HeatMapAsk) -> Result<HeatMap, BackendError> {
@@ -363,41 +305,14 @@ impl Backend for NodeBackend {
                 .with_archive(|archive| archive.heat_map(metric, spec))
                 .map_err(|error| BackendError::Invalid(error.to_string()))?,
         };
-        let past = u32::try_from(map.past_columns).unwrap_or(u32::MAX);
-        Ok(HeatMap {
-            start: map.start,
-            column_ms: map.column_ms,
-            past,
-            future: u32::try_from(map.columns).unwrap_or(u32::MAX).saturating_sub(past),
-            shards: map.shards,
-            values: map.values,
-            omitted: map.omitted as u64,
-        })
+        Ok(heat_map(map))
     }
 
     async fn ranking(&self) -> Result<Vec<RankedShard>, BackendError> {
         let controller = self.controller()?;
-        let (ranked, [low_quantile, high_quantile]) =
+        let (ranked, interval) =
             controller.brain.call(|brain| (brain.ranking(MAX_RANKED), brain.ranked_interval())).await?;
-        let known = |load: f32| load.is_finite().then_some(load);
-        let row = |ranked: isobar_analyzer::RankedShard| RankedShard {
-            shard: ranked.shard,
-            load: ranked.load,
-            predicted_peak: ranked.peak.feared,
-            peak_interval: PeakInterval {
-                low: known(ranked.peak.low),
-                high: known(ranked.peak.high),
-                low_quantile,
-                high_quantile,
-            },
-            peak_at: ranked.peak_at,
-            peak_window: [ranked.peak_from, ranked.peak_until],
-            replicas: ranked.replicas,
-            recommended: ranked.recommended.map(|recommended| (recommended.proposed, recommended.replicas)),
-            urgency: ranked.urgency,
-            latest_start: ranked.latest_start,
-        };
-        Ok(ranked.into_iter().map(row).collect())
+        Ok(ranked.into_iter().map(|shard| ranked_shard(shard, interval)).collect())
     }
 
     async fn forecast_scores(&self, shard: Option<ShardId>) -> Result<ScoresInfo, BackendError> {
@@ -525,28 +440,7 @@ impl Backend for NodeBackend {
     }
 
     fn figures(&self) -> Vec<Figure> {
-        let mut figures = vec![
-            gauge("route_version", "Version of the route table in force", self.directory.map().version.0 as f64),
-            gauge("replicas", "Replicas that live on this node", self.shards.samples().len() as f64),
-            gauge("leaderships", "Shards led from this node", self.shards.leaderships().len() as f64),
-        ];
-        figures.extend(usage_figures(&self.samples.usage()));
-        if let Some(controller) = self.controller.read().clone() {
-            figures.extend(archive_figures(&controller.with_archive(Archive::status)));
-        }
-        let leads = self.controller.read().is_some();
-        figures.push(gauge("control_leads", "1 where this node leads the control group", f64::from(u8::from(leads))));
-        if let Some(group) = &self.control.group {
-            let (tick, totals, live) =
-                group.read(|state| (state.tick(), state.migration_totals(), state.live_migrations().len()));
-            figures.push(counter("control_ticks", "Ticks of the control loop", tick as f64));
-            figures.push(gauge("migrations_live", "Migrations in flight", live as f64));
-            figures.push(counter("replicas_moved", "Replicas moved", totals.replicas_moved as f64));
-            figures.push(counter("leader_transfers", "Leaderships moved", totals.leader_transfers as f64));
-            figures.push(counter("migrations_aborted", "Migrations given up", totals.aborted as f64));
-            figures.push(counter("bytes_moved", "Bytes of replicas moved", totals.bytes_moved as f64));
-        }
-        figures
+        self.node_figures()
     }
 
     fn control_endpoint(&self) -> Option<String> {
@@ -556,14 +450,6 @@ impl Backend for NodeBackend {
         let leader = self.directory.control_leader().filter(|leader| *leader != self.id)?;
         self.directory.nodes().get(&leader).map(|node| format!("http://{}", node.http_addr))
     }
-}
-
-pub(super) fn gauge(name: &'static str, help: &'static str, value: f64) -> Figure {
-    Figure { name, help, kind: FigureKind::Gauge, samples: vec![(Vec::new(), value)] }
-}
-
-pub(super) fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
-    Figure { name, help, kind: FigureKind::Counter, samples: vec![(Vec::new(), value)] }
 }
 
 fn pending(plan: &HeldPlan) -> PendingPlan {

@@ -32,6 +32,8 @@ pub(crate) struct NodeConfig {
     pub(crate) token: Option<String>,
     /// How the cluster begins; used once, when it is formed.
     pub(crate) settings: Settings,
+    /// The forecaster that the cluster begins with, one that comes with the binary; none: the native one. Used once, when it is formed.
+    pub(crate) default_forecaster: Option<String>,
     /// Mode of keyspaces that are created without one.
     pub(crate) default_mode: Mode,
     /// Seeds every policy's chance.

@@ -5,8 +5,8 @@ use crate::node::services::{self, ProposeAnswer, decode, encode};
 use bytes::Bytes;
 use isobar_api::backend::BackendError;
 use isobar_control::{ControlCommand, ControlReply, ControlState, Proposal, Refusal, RefusalKind};
-use isobar_model::{NodeId, OperationId};
-use isobar_ports::{Clock, Fence};
+use isobar_model::{Digest, NodeId, OperationId};
+use isobar_ports::{BlobStore, Clock, Fence};
 use isobar_raft::transport::PeerNetwork;
 use isobar_raft::{ControlGroup, ProposeError};
 use std::sync::Arc;
@@ -60,6 +60,16 @@ impl Control {
             DEADLINE.as_secs(),
             self.voters.iter().map(|n| n.0).collect::<Vec<_>>()
         )))
+    }
+
+    /// Stores an artifact and makes it known as a revision, to be judged.
+    pub(crate) async fn upload(&self, blobs: &dyn BlobStore, artifact: Bytes) -> Result<Digest, BackendError> {
+        let bytes = artifact.len() as u64;
+        let unstored =
+            |error: std::io::Error| BackendError::Unavailable(format!("the artifact was not stored: {error}"));
+        let digest = blobs.put(artifact).await.map_err(unstored)?;
+        self.command(ControlCommand::AddRevision { digest, bytes }).await?;
+        Ok(digest)
     }
 
     /// The fence of operations that belong to no migration.

@@ -74,6 +74,7 @@ impl PeerHandler for DirectoryHandler {
 #[derive(Debug)]
 pub(crate) struct SamplesHandler {
     pub(crate) shards: Arc<ShardHost>,
+    pub(crate) watched: Arc<WatchedShards>,
     pub(crate) started_ms: u64,
     pub(crate) probe: Probe,
 }
@@ -88,7 +89,8 @@ impl SamplesHandler {
     pub(crate) fn samples(&self) -> NodeSamples {
         let samples = self.shards.samples();
         let used_bytes = samples.iter().map(|sample| sample.stored_bytes).sum();
-        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage: self.usage() }
+        let (usage, key_skews) = (self.usage(), self.watched.key_skews());
+        NodeSamples { started_ms: self.started_ms, samples, used_bytes, usage, key_skews }
     }
 }
 

@@ -128,6 +128,11 @@ impl WatchedShards {
         Ok(ShardProfileInfo { shard, node: self.node, until, every, missed, ..told(&found) })
     }
 
+    /// How unevenly keys were used in the last whole window, by shard: a fixed amount of work for each.
+    pub(crate) fn key_skews(&self) -> Vec<(ShardId, f32)> {
+        self.watch.key_skews(self.clock.now())
+    }
+
     fn partitioning(&self, shard: ShardId) -> Partitioning {
         let map = self.directory.map();
         let keyspace = map.shards.get(&shard).and_then(|shard| map.keyspaces.get(&shard.keyspace));
@@ -150,6 +155,10 @@ impl Watch {
     fn turn(&self) -> Option<u64> {
         let every = self.every.load(Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(every).then_some(every)
+    }
+
+    fn key_skews(&self, now: InstantMs) -> Vec<(ShardId, f32)> {
+        self.profiles.lock().key_skews(now)
     }
 
     /// Takes in a request that was answered.
@@ -204,6 +213,7 @@ fn told(found: &LiveProfile) -> ShardProfileInfo {
         latency_us: latency(&profile.latency),
         distinct_keys: profile.distinct.estimate(),
         distinct_error: DistinctKeys::STANDARD_ERROR,
+        key_skew: found.key_skew(),
         hot_keys: hot_keys(found),
         split_points: split_points(&profile.keys),
         ..ShardProfileInfo::default()
@@ -270,13 +280,22 @@ impl PeerHandler for ProfileHandler {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::observe::Baseline;
+    use crate::node::services::NodeSamples;
+    use isobar_analyzer::{Archive, History, HistorySpec, InsightsSpec, find_insights};
+    use isobar_control::ControlState;
+    use isobar_model::{DriverKind, LoadBatch, LoadSample, Metric, ProcessUsage};
+    use std::collections::BTreeMap;
 
     const SHARD: ShardId = ShardId(7);
 
     fn put(key: &[u8], every: u64) -> Seen {
+        put_at(SHARD, key, every, InstantMs(5_000))
+    }
+
+    fn put_at(shard: ShardId, key: &[u8], every: u64, at: InstantMs) -> Seen {
         let op = KvOp::Put { key: Partitioning::Hash.internal_key(key), value: Bytes::from_static(b"value") };
-        let request = KvRequest { shard: SHARD, generation: isobar_model::Generation(1), op };
-        Seen::of(&request, every, InstantMs(5_000))
+        Seen::of(&KvRequest { shard, generation: isobar_model::Generation(1), op }, every, at)
     }
 
     fn watched(requests: impl IntoIterator<Item = Vec<u8>>, every: u64) -> ShardProfileInfo {
@@ -319,6 +338,75 @@ mod tests {
         let profile = watched((0..10_000u32).map(|i| (i * 7 % 100).to_be_bytes().to_vec()), 8);
         assert_eq!((profile.sampled, profile.requests), (1_250, 10_000));
         assert!(profile.sampling_error > 0.01 && profile.requests_error > 0.01);
+    }
+
+    /// The whole way, from requests to the finding. Two shards' loads come and go; with the load of one, its hot key gets hotter. Of the other
+    /// only the number of samples changes.
+    #[test]
+    fn key_skew_that_goes_with_load_is_found_and_no_other() {
+        const STEP_MS: u64 = 300_000;
+        // Over half of the week that a search looks at, the least for a shard to be compared.
+        const STEPS: u64 = 1_100;
+        const BEGIN: u64 = 10_000 * 3_600_000;
+        let shards = [ShardId(1), ShardId(2)];
+        let (mut baseline, mut archive) = (Baseline::default(), Archive::default());
+        let watch = Watch::new(60_000, &LoadWeights::default());
+        let (state, node) = (ControlState::default(), NodeId(1));
+        let mut history =
+            History::new(HistorySpec { metric: Metric::Load, step_ms: STEP_MS as u32, keep_steps: 2_016 });
+        let (mut chance, mut writes) = (7u64, [0u64; 2]);
+        let mut surprise = || {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (chance >> 40) as f64 / (1u64 << 24) as f64
+        };
+        for step in 0..STEPS {
+            let end = InstantMs(BEGIN + (step + 1) * STEP_MS);
+            for (i, &shard) in shards.iter().enumerate() {
+                let rise = surprise();
+                let hot = if i == 0 { 0.1 + 0.5 * rise } else { 0.3 };
+                // A sample of what came in the step, in its last minute.
+                let requests = (150.0 * (1.0 + rise)) as u64;
+                for request in 0..requests {
+                    let at = InstantMs(end.0 - 60_000 + request * 59_000 / requests);
+                    let is_hot = (request as f64) < hot * requests as f64;
+                    let key = if is_hot { b"hot".to_vec() } else { request.to_be_bytes().to_vec() };
+                    let seen = put_at(shard, &key, 1, at);
+                    watch.record(&seen, &KvReply::Written { index: 1 }, Partitioning::Hash);
+                }
+                writes[i] += 100 * requests;
+            }
+            let sample = |(&shard, &writes): (&ShardId, &u64)| LoadSample {
+                shard,
+                node,
+                leads: true,
+                reads: 0,
+                writes,
+                read_bytes: 0,
+                write_bytes: writes,
+                stored_bytes: 0,
+            };
+            let samples = NodeSamples {
+                started_ms: 1,
+                samples: shards.iter().zip(&writes).map(sample).collect(),
+                used_bytes: 0,
+                usage: ProcessUsage::default(),
+                key_skews: watch.key_skews(end),
+            };
+            let (_, rates_known) = baseline.take(&state, &BTreeMap::from([(node, Some(samples))]), end, 1.0);
+            if rates_known {
+                archive.record(end, &baseline.shard_loads(), &[]);
+                let values = shards.map(|shard| baseline.load(shard).0).to_vec();
+                let (start, step_ms) = (InstantMs(end.0 - STEP_MS), STEP_MS as u32);
+                let closed =
+                    LoadBatch { metric: Metric::Load, start, step_ms, steps: 1, shards: shards.to_vec(), values };
+                history.import(&closed).unwrap();
+            }
+        }
+        let drivers = shards.iter().flat_map(|&shard| archive.drivers(shard, STEP_MS as u32)).collect();
+        let found = find_insights(&history, drivers, InsightsSpec { days: 7, ..InsightsSpec::default() });
+        let drivers: Vec<_> = found.drivers.iter().map(|driver| (driver.shard, driver.kind)).collect();
+        assert_eq!(drivers, [(ShardId(1), DriverKind::KeySkew)], "{:?}", found.drivers);
+        assert!(found.drivers[0].slope > 0.0 && found.drivers[0].strength > 0.5, "{:?}", found.drivers);
     }
 
     #[test]

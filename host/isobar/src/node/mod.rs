@@ -125,11 +125,6 @@ impl RunningNode {
         let directory = Directory::new(peers.addresses().clone());
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_ms = u64::try_from(started.as_millis()).unwrap_or(0);
-        let samples = Arc::new(SamplesHandler {
-            shards: Arc::clone(&shards),
-            started_ms,
-            probe: Probe::new(config.data.clone()),
-        });
         let watched = WatchedShards::new(
             config.id,
             Arc::clone(&shards),
@@ -137,6 +132,12 @@ impl RunningNode {
             Arc::clone(&clock),
             &config.settings.weights,
         );
+        let samples = Arc::new(SamplesHandler {
+            shards: Arc::clone(&shards),
+            watched: Arc::clone(&watched),
+            started_ms,
+            probe: Probe::new(config.data.clone()),
+        });
         network.register(services::KV, Arc::new(KvHandler(Arc::clone(&watched))));
         network.register(services::PROFILE, Arc::new(ProfileHandler(Arc::clone(&watched))));
         network.register(services::SAMPLES, Arc::clone(&samples) as _);
@@ -196,7 +197,11 @@ impl RunningNode {
             capacity_bytes: config.capacity_bytes,
             draining: false,
         };
-        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), config.settings, node));
+        let founding = [
+            ControlCommand::BeginWithForecaster { policy: config.default_forecaster },
+            ControlCommand::FormCluster { cluster: config.cluster.clone(), settings: config.settings },
+        ];
+        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, node));
 
         let backend = NodeBackend {
             id: config.id,
@@ -275,12 +280,14 @@ impl RunningNode {
     }
 }
 
-/// Forms the cluster where there is none, and makes this node known; tried until it is.
-async fn join(control: Arc<Control>, cluster: String, settings: Settings, node: Node) {
+/// Forms the cluster by these commands where there is none, and makes this node known; tried until it is.
+async fn join(control: Arc<Control>, cluster: String, founding: [ControlCommand; 2], node: Node) {
     loop {
         let outcome = async {
             if control.voters.first() == Some(&node.id) {
-                control.command(ControlCommand::FormCluster { cluster: cluster.clone(), settings }).await?;
+                for command in &founding {
+                    control.command(command.clone()).await?;
+                }
             }
             control.command(ControlCommand::RegisterNode { cluster: cluster.clone(), node: node.clone() }).await
         };

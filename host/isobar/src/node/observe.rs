@@ -59,6 +59,8 @@ pub(crate) struct Baseline {
     missed: BTreeMap<NodeId, u32>,
     weights: LoadWeights,
     rates: BTreeMap<ShardId, Rates>,
+    /// Of shards whose leaders told.
+    key_skews: BTreeMap<ShardId, f32>,
     bytes: BTreeMap<ShardId, u64>,
     used: BTreeMap<NodeId, u64>,
     usage: BTreeMap<NodeId, Used>,
@@ -82,6 +84,7 @@ impl Baseline {
         let last = self.at.replace(now).filter(|last| *last < now);
         let mut rates: BTreeMap<ShardId, Rates> = BTreeMap::new();
         let (mut leaders, mut bytes) = (BTreeMap::new(), BTreeMap::new());
+        let mut key_skews = BTreeMap::new();
         for (&node, samples) in round {
             let Some(samples) = samples else {
                 *self.missed.entry(node).or_default() += 1;
@@ -96,6 +99,7 @@ impl Baseline {
             // Counters of another start began at zero, so all that they tell is of this span.
             let before = before.filter(|told| told.started_ms == samples.started_ms);
             let mut counts = BTreeMap::new();
+            let skews: BTreeMap<ShardId, f32> = samples.key_skews.iter().copied().collect();
             for sample in &samples.samples {
                 let now = Counts {
                     reads: sample.reads,
@@ -106,6 +110,7 @@ impl Baseline {
                 counts.insert(sample.shard, now);
                 if sample.leads {
                     leaders.insert(sample.shard, node);
+                    key_skews.extend(skews.get(&sample.shard).map(|skew| (sample.shard, *skew)));
                 }
                 let size = bytes.entry(sample.shard).or_insert(0);
                 *size = sample.stored_bytes.max(*size);
@@ -136,6 +141,7 @@ impl Baseline {
             self.rates = rates;
         }
         self.bytes = bytes;
+        self.key_skews = key_skews;
         (leaders.into_iter().collect(), last.is_some())
     }
 
@@ -158,6 +164,7 @@ impl Baseline {
             writes: rates.writes as f32,
             read_bytes: rates.read_bytes as f32,
             write_bytes: rates.write_bytes as f32,
+            key_skew: self.key_skews.get(&shard).copied().unwrap_or(f32::NAN),
         };
         self.rates.iter().map(load).collect()
     }
@@ -309,7 +316,7 @@ mod tests {
             stored_bytes: 0,
         };
         let usage = ProcessUsage { cpu_ms: Some(cpu_ms), memory_bytes: Some(5_000), ..ProcessUsage::default() };
-        Some(NodeSamples { started_ms: 7, samples: vec![sample], used_bytes: 0, usage })
+        Some(NodeSamples { started_ms: 7, samples: vec![sample], used_bytes: 0, usage, key_skews: Vec::new() })
     }
 
     fn round(first: Option<NodeSamples>) -> Round {

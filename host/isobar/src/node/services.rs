@@ -1,7 +1,7 @@
 //! What nodes ask of each other besides Raft: numbers and messages. All travel as postcard.
 
 use bytes::Bytes;
-use isobar_model::{Digest, LoadSample, Node, NodeId, ProcessUsage, RouteVersion, ShardMap};
+use isobar_model::{Digest, LoadSample, Node, NodeId, ProcessUsage, RouteVersion, ShardId, ShardMap};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,8 @@ pub(crate) struct NodeSamples {
     pub(crate) used_bytes: u64,
     /// What the process uses.
     pub(crate) usage: ProcessUsage,
+    /// How unevenly keys were used by requests that came here, where enough came to tell; one entry a shard.
+    pub(crate) key_skews: Vec<(ShardId, f32)>,
 }
 
 /// Bytes of a blob that travel in one message.

@@ -1,6 +1,6 @@
 //! What a node uses, and how full the archive is, in the words of the API.
 
-use super::backend::{counter, gauge};
+use super::backend::figures::{counter, gauge};
 use super::observe::Used;
 use isobar_analyzer::ArchiveStatus;
 use isobar_api::UsageInfo;

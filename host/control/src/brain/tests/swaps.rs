@@ -82,6 +82,21 @@ fn a_policy_that_cannot_serve_leaves_the_present_one_in_place() {
 }
 
 #[test]
+fn forecasts_say_why_they_are_native_until_a_forecaster_is_ready() {
+    let host = FakeHost::new(Script::default());
+    let mut brain = brain(&host);
+    brain.await_forecaster("it is being readied".into());
+    let tick = brain.tick(&steady(1), &rules(Mode::Auto));
+    assert_eq!(tick.record.evaluations[0].policy, "builtin");
+    let answer = brain.forecast_of_all();
+    assert_eq!((answer.policy.as_str(), answer.fallback.as_deref()), ("builtin", Some("it is being readied")));
+    swap(&mut brain, "echo", 1);
+    brain.tick(&steady(2), &rules(Mode::Auto));
+    let answer = brain.forecast_of_all();
+    assert_eq!((answer.policy.as_str(), answer.fallback), ("echo", None));
+}
+
+#[test]
 fn going_back_to_the_native_policy_is_a_swap_too() {
     let host = FakeHost::new(Script::default());
     let mut brain = brain(&host);

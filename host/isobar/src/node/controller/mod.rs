@@ -1,6 +1,7 @@
 //! The control loop at work, on the control group's leader: asks the nodes, ticks the brain, records, begins moves, swaps policies.
 
 mod archive;
+mod default_forecaster;
 mod moves;
 mod node_costs;
 mod rounds;
@@ -17,7 +18,7 @@ use crate::node::records::Records;
 use isobar_api::EventLog;
 use isobar_api::backend::BackendError;
 use isobar_control::{Brain, BrainConfig, ControlCommand, ControlState, MovePace, RecordedSteps, Recording, Settings};
-use isobar_model::{NodeId, ShardId};
+use isobar_model::{NodeId, Role, ShardId};
 use isobar_mover::{Mover, Pace};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::{RaftShardOps, ShardPlace};
@@ -108,12 +109,12 @@ impl Controller {
             binding: tokio::sync::Mutex::default(),
             standby: Mutex::default(),
         });
-        for binding in state.bindings() {
-            controller.restore_binding(&state, binding).await;
-        }
+        // Before the first tick: the native placer in its place could move what it would not. Placers have no history to observe.
+        controller.restore_binding(Role::Place).await;
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&controller.mover).run(term, stop));
         tasks.spawn(Arc::clone(&controller).tick_for_ever());
+        tasks.spawn(Arc::clone(&controller).ready_forecaster());
         tasks.spawn(Arc::clone(&controller).judge_revisions());
         tasks.spawn(Arc::clone(&controller).watch_leaders());
         tracing::info!(term, took_ms = began.elapsed().as_millis() as u64, "this node leads the control group");

@@ -4,7 +4,7 @@ use super::Controller;
 use crate::node::brain_thread::lower_priority;
 use isobar_api::backend::{BackendError, BindingChange, Bound};
 use isobar_control::{ControlCommand, ControlState, Prepared};
-use isobar_model::{Binding, Digest, KeyspaceId, RevisionStatus, Role};
+use isobar_model::{Digest, KeyspaceId, RevisionStatus, Role};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const MOST_ON_STANDBY: usize = 3;
 /// The configuration that standbys are opened with; binding with another one takes the time to observe.
 const STANDBY_CONFIG: &str = "{}";
 /// How often new revisions are looked for.
-const REVISIONS_LOOK: Duration = Duration::from_millis(100);
+pub(super) const REVISIONS_LOOK: Duration = Duration::from_millis(100);
 
 /// A forecaster ready to serve.
 pub(super) struct Standby {
@@ -23,28 +23,34 @@ pub(super) struct Standby {
 }
 
 impl Controller {
-    /// Readies and activates what was bound under an earlier leader.
-    pub(super) async fn restore_binding(&self, state: &ControlState, binding: &Binding) {
+    /// Readies and activates what was bound for a role under an earlier leader. The built-in policy answers meanwhile.
+    pub(super) async fn restore_binding(&self, role: Role) {
+        let _one_at_a_time = self.binding.lock().await;
+        let state = self.here.state();
+        let Some(binding) = state.binding(role, None) else { return };
         let Some(digest) = binding.revision else { return };
-        if binding.keyspace.is_some() {
-            return;
+        if role == Role::Forecast {
+            self.say_why_native("the bound forecaster is being readied".to_owned()).await;
         }
         let outcome = async {
             self.compile(digest).await?;
-            let name = policy_name(state, digest)?;
-            let (role, config) = (binding.role, binding.config.clone());
-            let prepared = self.prepare(role, Some((digest, name)), config).await?;
+            let name = policy_name(&state, digest)?;
+            let prepared = self.prepare(role, Some((digest, name)), binding.config.clone()).await?;
             self.brain.call(move |brain| brain.activate(prepared)).await?.map_err(unfit)
         };
         if let Err(error) = outcome.await {
-            self.here.publish(
-                "policy",
-                format!(
-                    "the {:?} policy {} can't serve, the built-in one answers: {error}",
-                    binding.role,
-                    digest.short()
-                ),
-            );
+            let text = format!("the {role:?} policy {} can't serve, the built-in one answers: {error}", digest.short());
+            if role == Role::Forecast {
+                self.say_why_native(text.clone()).await;
+            }
+            self.here.publish("policy", text);
+        }
+    }
+
+    /// Has forecasts say why they are native ones.
+    pub(super) async fn say_why_native(&self, why: String) {
+        if let Err(error) = self.brain.call(move |brain| brain.await_forecaster(why)).await {
+            tracing::debug!(%error, "no forecast will be made here any more");
         }
     }
 
@@ -80,15 +86,21 @@ impl Controller {
         change: BindingChange,
     ) -> Result<Bound, BackendError> {
         let this = Arc::clone(self);
-        let binding = tokio::spawn(async move { this.bind_now(role, keyspace, change).await });
+        let binding = tokio::spawn(async move {
+            let BindingChange { revision, config, expected } = change.clone();
+            let command = ControlCommand::Bind { role, keyspace, revision, config, expected };
+            this.bind_now(role, keyspace, change, command).await
+        });
         binding.await.map_err(|error| BackendError::Internal(format!("the binding was broken off: {error}")))?
     }
 
-    async fn bind_now(
+    /// Carries a change out, which `command` commits.
+    pub(super) async fn bind_now(
         &self,
         role: Role,
         keyspace: Option<KeyspaceId>,
         change: BindingChange,
+        command: ControlCommand,
     ) -> Result<Bound, BackendError> {
         let began = Instant::now();
         let _one_at_a_time = self.binding.lock().await;
@@ -115,14 +127,7 @@ impl Controller {
         };
         let prepared = match self.take_standby(&state, role, &change) {
             Some(prepared) => prepared,
-            None => self.prepare(role, revision, change.config.clone()).await?,
-        };
-        let command = ControlCommand::Bind {
-            role,
-            keyspace,
-            revision: change.revision,
-            config: change.config,
-            expected: change.expected,
+            None => self.prepare(role, revision, change.config).await?,
         };
         // The brain may be in the middle of a tick: the change is committed while that ends. It waits no longer than a command's deadline.
         let (committed, outcome) = std::sync::mpsc::channel::<()>();
@@ -143,7 +148,7 @@ impl Controller {
         let state = self.here.state();
         let binding = state.binding(role, keyspace).cloned();
         let binding = binding.ok_or_else(|| BackendError::Internal("the binding is gone again".into()))?;
-        Ok(Bound { binding, swap_ms: Some(swap_ms) })
+        Ok(Bound { by_default: state.is_default(&binding), binding, swap_ms: Some(swap_ms) })
     }
 
     /// The standby for this change, where there is one. Another revision of the serving policy goes on from its state instead.
