@@ -6,7 +6,7 @@
 //!   day only shapes no season. (Harmonic regression with ARIMA errors: P. C. Young, D. J. Pedregal, W. Tych 1999; robust decomposition: R. B. and W. S.
 //!   Cleveland, J. E. McRae, I. Terpenning, "STL", 1990.)
 //! - **Order**: differenced once where the KPSS test says that the rest strays from its level; lags of values and innovations, and a mean or none,
-//!   by Akaike's corrected criterion, step by step from four simple models (R. J. Hyndman and Y. Khandakar 2008). At most 24 are tried.
+//!   by Akaike's corrected criterion, step by step from four simple models (R. J. Hyndman and Y. Khandakar 2008). At most 16 are tried.
 //! - **Coefficients**: started by regression on the innovations of a long autoregression (E. J. Hannan and J. Rissanen 1982), then of least
 //!   conditional sum of squares (G. E. P. Box and G. M. Jenkins 1970), by Gauss's and Newton's steps on partial autocorrelations, so that no step leaves
 //!   what is stationary and invertible (J. F. Monahan 1984). `check/` holds them against statsforecast, statsmodels and the

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Live {
     pub(crate) season: Season,
-    /// The order of the ARIMA model, and how often it differences; none before there is one.
-    order: Option<(Order, usize)>,
+    /// The order of the ARIMA model; none before there is one.
+    order: Option<Order>,
     filter: Filter,
     reach: Reach,
     /// Of the last day: values, what the season said of each, what was left, and the innovations in that.
@@ -108,18 +108,19 @@ impl Live {
         steps.for_each(|(season, value)| self.go_on(season, value));
     }
 
-    pub(crate) fn order(&self) -> Option<(Order, usize)> {
+    pub(crate) fn order(&self) -> Option<Order> {
         self.order
     }
 
-    pub(crate) fn set_order(&mut self, order: Option<(Order, usize)>) {
+    pub(crate) fn set_order(&mut self, order: Option<Order>) {
         self.order = order;
     }
 
     /// Writes what it expects, and the usual size of its errors, from lead `first` on.
     pub(crate) fn expect(&self, seasons: &Seasons, first: u64, points: &mut [f32], sizes: &mut [f32]) {
         let mut filter = self.filter.clone();
-        for _ in 1..first {
+        // After a day without a value nothing more fades.
+        for _ in 1..first.min(seasons.day) {
             filter.push(f32::NAN);
         }
         let next = self.recent.next() - 1 + first;
@@ -137,7 +138,7 @@ impl Live {
     pub(crate) fn is_sound(&self, seasons: &Seasons, next: u64) -> bool {
         let rings = [&self.recent, &self.seasons, &self.remainders, &self.innovations];
         self.season.is_sound(seasons.day)
-            && self.order.is_none_or(|(order, d)| order.is_sound() && d <= 1)
+            && self.order.is_none_or(Order::is_sound)
             && self.filter.is_sound()
             && self.reach.is_sound(seasons.bands.leads().len())
             && rings.iter().all(|ring| ring.fits(steps(seasons.day), next))

@@ -5,12 +5,10 @@ use crate::kpss::{CRITICAL, kpss};
 use crate::live::Live;
 use crate::order_search::{self, Bounds, search};
 use crate::season::{Decomposition, Season};
-use forecasting_kit::{Ring, Seasons};
+use forecasting_kit::{MAX_HISTORY, Ring, Seasons};
 
 /// Days of history that a fit looks at.
 const DAYS: u64 = 14;
-/// The most values of history kept, unless three days have more: 64 KiB.
-const MAX_HISTORY: u64 = 16_384;
 /// Two days are needed to see a season, a third to tell whether it holds.
 const LEAST_DAYS: u64 = 3;
 /// Days that a renewal looks at, at least: the longest forecast is as long as a day, and its origin lies before it.
@@ -42,7 +40,7 @@ pub(crate) fn refit(seasons: &Seasons, history: &Ring, since: u64, bounds: Bound
     };
     let Past { first, .. } = past;
     let mut live = Live::new(seasons, past.season.clone(), filter, first, guess);
-    live.set_order(fit.map(|(fit, d)| (fit.model.order, d)));
+    live.set_order(fit.map(|(fit, _)| fit.model.order));
     past.steps().for_each(|(season, value)| live.push(seasons, season, value));
     if !past.is_known() {
         live = Live::unfitted(seasons, first);
@@ -57,10 +55,10 @@ pub(crate) fn refit(seasons: &Seasons, history: &Ring, since: u64, bounds: Bound
 pub(crate) fn renew(seasons: &Seasons, history: &Ring, since: u64, bounds: Bounds, live: &mut Live) {
     let days = newest_days(seasons, history, since);
     let past = Past::of(&days, MAX_FITTED.div_ceil(days.length).max(LEAST_RENEWED_DAYS));
-    let Some((kept, _)) = live.order().filter(|_| days.is_seasonal() && past.is_known()) else { return };
+    let Some(kept) = live.order().filter(|_| days.is_seasonal() && past.is_known()) else { return };
     let renewed = |values: &[f64], known: &[bool], bounds: Bounds| order_search::renew(values, known, bounds, kept);
     let Some((fit, d)) = past.model(seasons.day, bounds, renewed) else { return };
-    live.set_order(Some((fit.model.order, d)));
+    live.set_order(Some(fit.model.order));
     live.replace(seasons, past.season.clone(), Filter::new(&fit.model, d, past.most), past.first, past.steps());
 }
 

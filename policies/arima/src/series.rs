@@ -40,7 +40,7 @@ impl Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
     history: Ring,
-    /// Steps pushed, as far as the history reaches.
+    /// Steps pushed since the first value, as far as the history reaches.
     since: u64,
     /// What shifts the steps at which it is fitted anew.
     phase: u64,
@@ -85,9 +85,12 @@ impl SeriesModel for Series {
     fn push(&mut self, config: &Config, seasons: &Seasons, _: &Ring, value: f32, to_come: usize) {
         let (value, step) = (value.sqrt(), self.history.next());
         self.history.push(value);
-        self.since = (self.since + 1).min(self.history.capacity() as u64);
         if !value.is_nan() {
             self.last = value;
+        }
+        // What was missing before there was any value is no history.
+        if !self.last.is_nan() {
+            self.since = (self.since + 1).min(self.history.capacity() as u64);
         }
         self.live.push(seasons, self.live.season.at(step), value);
         if self.since >= seasons.day && !self.last.is_nan() {
@@ -96,10 +99,11 @@ impl SeriesModel for Series {
             // A fit forgets all but the history: where another one comes within the batch, this one would leave nothing behind.
             match schedule.due(now, self.since) {
                 Some(_) if schedule.fits_within(now, self.since, to_come as u64) => {}
-                Some(Due::Fit) => {
+                // Without a model there is nothing to renew.
+                Some(due) if due == Due::Fit || self.live.order().is_none() => {
                     self.live = refit(seasons, &self.history, self.since, config.bounds(), self.last);
                 }
-                Some(Due::Renewal) => renew(seasons, &self.history, self.since, config.bounds(), &mut self.live),
+                Some(_) => renew(seasons, &self.history, self.since, config.bounds(), &mut self.live),
                 None => {}
             }
         }
@@ -133,5 +137,47 @@ impl ExpectingModel for Series {
     fn to_load(value: f32) -> f32 {
         let root = value.max(0.0);
         root * root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forecasting_kit::Forecaster;
+    use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
+
+    const STEP_MS: u32 = 1_800_000;
+    const DAY: u64 = 48;
+
+    fn load(step: u64) -> f32 {
+        100.0 + 80.0 * ((step % DAY) as f32 / DAY as f32 * std::f32::consts::TAU).sin()
+    }
+
+    /// Mean error over the next day of each of thirty shards, shown `missing` days without a load and then `days` with.
+    fn errors(missing: u64, days: u64) -> Vec<f32> {
+        let mut policy = Forecaster::<Series>::new("").unwrap();
+        let shards: Vec<ShardId> = (1..=30).map(ShardId).collect();
+        let end = (missing + days) * DAY;
+        for step in 0..end {
+            let value = if step < missing * DAY { f32::NAN } else { load(step) };
+            let start = InstantMs(step * u64::from(STEP_MS));
+            let values = vec![value; shards.len()];
+            let shards = shards.clone();
+            let batch = LoadBatch { metric: Metric::Load, start, step_ms: STEP_MS, steps: 1, shards, values };
+            policy.observe(&batch).unwrap();
+        }
+        let horizon = DAY as u32;
+        let request = ForecastRequest { metric: Metric::Load, shards, horizon, quantiles: vec![0.5], peak_steps: 0 };
+        let values = policy.predict(&request).unwrap().values;
+        let off = |path: &[f32]| (end..).zip(path).map(|(step, value)| (value - load(step)).abs()).sum::<f32>();
+        values.chunks_exact(DAY as usize).map(|path| off(path) / DAY as f32).collect()
+    }
+
+    #[test]
+    fn a_young_shard_has_a_season_soon_whatever_was_missing_before() {
+        for missing in [0, 20] {
+            let errors = errors(missing, 3);
+            assert!(errors.iter().all(|error| *error < 20.0), "after {missing} days of nothing: {errors:?}");
+        }
     }
 }
