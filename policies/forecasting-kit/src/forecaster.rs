@@ -169,6 +169,7 @@ impl<M: SeriesModel> Forecaster<M> {
             };
             track.model.forecast(&ask, &mut scratch, values, peaks);
             mend(values, horizon);
+            raise_to_paths(peaks, values, horizon, request.peak_steps as usize);
             mend(peaks, 1);
         }
         if any { Ok(out) } else { Err(none()) }
@@ -300,6 +301,14 @@ fn mend(values: &mut [f32], horizon: usize) {
             *value = if load < *below { *below } else { load };
         }
         below = row;
+    }
+}
+
+/// The maximum is never below a step of it, and so are its quantiles.
+fn raise_to_paths(peaks: &mut [f32], paths: &[f32], horizon: usize, peak_steps: usize) {
+    for (peak, path) in peaks.iter_mut().zip(paths.chunks_exact(horizon.max(1))) {
+        // `f32::max` passes over NaN.
+        *peak = path.iter().take(peak_steps).copied().fold(*peak, f32::max);
     }
 }
 

@@ -304,7 +304,9 @@ fn highest_expected(
     highest
 }
 
-fn common_divisor(a: u64, b: u64) -> u64 {
+/// The greatest number that divides both (Euclid).
+#[must_use]
+pub fn common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 

@@ -6,7 +6,7 @@ const WEEK: usize = 7;
 /// Weeks looked back on, at most.
 const MOST_WEEKS: u8 = 4;
 /// The most values of history looked at, whatever the step: 64 KiB.
-const MAX_HISTORY: u64 = 16_384;
+pub const MAX_HISTORY: u64 = 16_384;
 /// Guesses that are mixed; the last is the usual load, whatever the time.
 pub const GUESSES: usize = 5;
 /// Days over which a guess's usual error is taken: long enough for weekdays and weekends, short enough to follow a change.
@@ -61,7 +61,8 @@ impl Season {
     /// Steps of history that it looks back on, with days of `day` steps.
     #[must_use]
     pub fn history_steps(weeks: u8, day: u64) -> usize {
-        (u64::from(weeks.clamp(1, MOST_WEEKS)) * WEEK as u64 * day).min(MAX_HISTORY) as usize
+        // One more: when a model learns from a step, that step is in the history already.
+        (u64::from(weeks.clamp(1, MOST_WEEKS)) * WEEK as u64 * day + 1).min(MAX_HISTORY) as usize
     }
 
     /// The guesses for `step`: yesterday, the mean of three days, the median of seven, the mean of this weekday's, and `usual`, which is the
@@ -299,6 +300,20 @@ mod tests {
                     assert_eq!(lanes.map(|guesses| guesses[lane].to_bits()), one.map(f32::to_bits));
                     assert_eq!(mixed[lane].to_bits(), season.mix(&one).to_bits());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_is_guessed_alike_before_and_after_it_is_pushed() {
+        for weeks in 1..=MOST_WEEKS {
+            let season = Season::new(weeks);
+            let mut ring = Ring::new(Season::history_steps(weeks, 24), 0);
+            for step in 0..40 * 24 {
+                let before = season.guesses(&ring, 24, step, 0.0);
+                ring.push((step * step % 97) as f32);
+                let after = season.guesses(&ring, 24, step, 0.0);
+                assert_eq!(before.map(f32::to_bits), after.map(f32::to_bits), "{weeks} weeks, step {step}");
             }
         }
     }

@@ -65,7 +65,7 @@ pub struct Ask<'a, M: SeriesModel> {
 pub struct Leader<'a, M> {
     /// How it is followed.
     pub link: Link,
-    /// Its history and its model.
+    /// Its history.
     pub history: &'a Ring,
     /// Its model.
     pub model: &'a M,
