@@ -56,7 +56,8 @@ pub struct Limits {
     pub max_wall_ms: u64,
     /// Linear memory of an instance, bytes: an interpreter and its heap.
     pub memory_bytes: usize,
-    /// More memory for each shard, bytes: the first-party forecasters hold up to 62 KiB of it, and twice that while they save, which is up to 64 MiB.
+    /// More memory for each shard, bytes: the first-party forecasters hold up to 62 KiB of it, and three times that while they save, of which a
+    /// saved state may be 64 MiB.
     pub memory_bytes_per_row: usize,
     /// Most memory of an instance whatever the work, bytes.
     pub max_memory_bytes: usize,

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 const PARTS: usize = 4;
 /// What is corrected: the side below the median, and the one above.
 const SIDES: usize = 2;
-/// By how much one outcome moves the logarithm of a factor; half of it moves that of the part of the day, half that of all. Some twenty
-/// outcomes come of each reach and day, and neighbours say the same: slow enough for the median pinball loss on virtual machines' later
-/// weeks, which no member was trained on, to stay as it is; five times as fast loses half a percent of it.
+/// By how much one outcome moves the logarithm of a factor; half of it moves that of the part of the day, half that of all. Some ten outcomes
+/// come of each reach and day, and neighbours say the same. Slow enough that the pinball loss stays as it is on BitBrains machines that are in no
+/// track, in weeks that no member was trained on, and where all is calibrated already; five times as fast loses half a percent of it.
 const PACE: f32 = 0.004;
 /// Factors stay within e to the power of plus and minus this.
 const MOST: f32 = 1.5;

@@ -1,4 +1,5 @@
 use crate::members::MEMBERS;
+use forecasting_kit::common_divisor;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -120,10 +121,6 @@ impl Court {
     pub(crate) fn reach(&self, lead: u64) -> usize {
         REACH_SHARES.iter().filter(|share| lead * **share > self.day).count()
     }
-}
-
-fn common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 impl Jury {

@@ -2,7 +2,7 @@
 //!
 //! - **Mixture**: quantiles of the members are averaged level by level (Vincent averaging: Lichtendahl, Grushka-Cockayne, Winkler, "Is it
 //!   better to average probabilities or quantiles?", Management Science 2013).
-//! - **Weights**: each member is tried on this shard some times a day, at leads from a step to a day; the less its quantiles have lost there
+//! - **Weights**: each member is tried on this shard about once a day, at leads from a step to a day; the less its quantiles have lost there
 //!   over the last week (pinball loss), the more it weighs, at short, middle and long leads by themselves. A mean of all is hard to beat
 //!   (Makridakis et al., "The M4 competition", 2020), so weights stay near it until the evidence is clear.
 //! - **Calibration**: how much wider or narrower quantiles are to be, by horizon and time of day, follows from how often loads fell outside

@@ -20,16 +20,21 @@ impl Dense {
     pub(crate) fn read(reader: &mut Reader<'_>, inputs: usize, outputs: usize) -> Result<Self, Damage> {
         let weights = reader.numbers(inputs * outputs)?;
         let biases = reader.numbers(outputs)?;
+        Ok(Self::of(&weights, &biases, inputs))
+    }
+
+    fn of(weights: &[f32], biases: &[f32], inputs: usize) -> Self {
+        let outputs = biases.len();
         // One narrow block if that is enough for what wide ones leave.
         let is_narrow = (1..=NARROW).contains(&(outputs % WIDE));
         let wide = if is_narrow { outputs / WIDE } else { outputs.div_ceil(WIDE) };
-        let table = Table { weights: &weights, biases: &biases };
-        Ok(Self {
+        let table = Table { weights, biases };
+        Self {
             inputs,
             room: wide * WIDE + if is_narrow { NARROW } else { 0 },
             wide: (0..wide).flat_map(|block| table.rows(block * WIDE)).collect(),
             narrow: if is_narrow { table.rows(wide * WIDE).collect() } else { Vec::new() },
-        })
+        }
     }
 
     /// Numbers that [`apply`](Self::apply) writes: as many as there are outputs, and a few more to fill the last block.
@@ -79,5 +84,26 @@ fn add_block<const N: usize>(rows: &[[f32; N]], x: &[f32], out: &mut [f32]) {
     }
     for (out, sum) in out.iter_mut().zip(sums) {
         *out += sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_any_width_give_the_plain_sums() {
+        let x = [1.0, -2.0, 0.5];
+        for outputs in [1, 15, 16, 17, 31, 32, 33, 48, 49, 64, 80] {
+            let weights: Vec<f32> = (0..x.len() * outputs).map(|i| (i % 13) as f32 - 6.0).collect();
+            let biases: Vec<f32> = (0..outputs).map(|i| i as f32).collect();
+            let layer = Dense::of(&weights, &biases, x.len());
+            let mut out = vec![f32::NAN; layer.room()];
+            layer.apply(&x, &mut out);
+            for (i, found) in out.iter().take(outputs).enumerate() {
+                let plain = x.iter().enumerate().fold(biases[i], |sum, (j, x)| sum + x * weights[j * outputs + i]);
+                assert_eq!(*found, plain, "output {i} of {outputs}");
+            }
+        }
     }
 }

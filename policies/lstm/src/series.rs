@@ -4,13 +4,11 @@ use crate::math::sinh;
 use crate::network::Answer;
 use crate::quantiles::{Level, MIDDLE};
 use crate::window::{Scale, Window};
-use forecasting_kit::{Ask, Ring, Scratch, Seasons, SeriesModel};
+use forecasting_kit::{Ask, MAX_HISTORY, Ring, Scratch, Seasons, SeriesModel};
 use serde::{Deserialize, Serialize};
 
 /// Days of history kept: what the network was trained on.
 const HISTORY_DAYS: u64 = 28;
-/// The most values of history kept, whatever the step: 64 KiB.
-const MAX_HISTORY: u64 = 16_384;
 /// Without history, the gaps between quantiles are wider by this factor than the network thinks; from a day on, by none.
 const WIDER_WITHOUT_HISTORY: f32 = 2.0;
 

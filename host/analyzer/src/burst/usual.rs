@@ -20,7 +20,7 @@ const MOST_STEPS: usize = 121;
 pub struct Usual {
     /// The higher one of the last two steps, those withheld not left out: a load that goes on does not begin.
     pub recent: f32,
-    /// What was reached within a step of this time yesterday, a week ago, or on two of the last seven days.
+    /// What was reached within five minutes of this time, or within a step, yesterday, a week ago, or on two of the last seven days.
     pub habit: f32,
 }
 

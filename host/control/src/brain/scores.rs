@@ -29,7 +29,7 @@ pub struct BandScore {
     pub evidence: f64,
 }
 
-/// Scores over all shards, or of one.
+/// Scores over all shards, or of one. Steps withheld from forecasters, since a burst was on, are not judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ForecastScores {
     /// Length of a step.

@@ -88,9 +88,14 @@ pub(crate) async fn compact_history(control: &Control, blobs: &dyn BlobStore) ->
     let Some(day) = day_to_merge(history.into_iter(), step_ms) else { return Ok(()) };
     let (mut batches, mut withheld) = (Vec::new(), Vec::new());
     for blob in &day {
-        let recorded: RecordedSteps = postcard::from_bytes(&blobs.get(blob.digest).await?)?;
-        batches.extend(recorded.batches);
-        withheld.extend(recorded.withheld);
+        match postcard::from_bytes::<RecordedSteps>(&blobs.get(blob.digest).await?) {
+            Ok(recorded) => {
+                batches.extend(recorded.batches);
+                withheld.extend(recorded.withheld);
+            }
+            // One blob that can't be read does not keep its day from being merged.
+            Err(error) => tracing::error!(digest = %blob.digest, %error, "recorded history can't be read"),
+        }
     }
     let (Some(first), Some(last)) = (day.first().copied(), day.last()) else { return Ok(()) };
     let steps = u32::try_from(last.end(step_ms).since_ms(first.first_step_ms) / u64::from(step_ms))?;
