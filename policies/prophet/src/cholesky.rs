@@ -2,31 +2,57 @@
 /// row; the triangle is overwritten by its Cholesky factor. False, and both are spoilt, where the matrix is not positive definite.
 #[must_use]
 pub(crate) fn solve(matrix: &mut [f64], right: &mut [f64]) -> bool {
+    let solvable = eliminate(matrix, right, right.len());
+    if solvable {
+        substitute(matrix, right, right.len());
+    }
+    solvable
+}
+
+/// Solves for the first `count` unknowns in terms of the others: what is left of the others' rows, from column `count` on, and of their right
+/// sides are the equations of the others alone (the Schur complement). False as in [`solve`].
+#[must_use]
+pub(crate) fn eliminate(matrix: &mut [f64], right: &mut [f64], count: usize) -> bool {
     let size = right.len();
     for row in 0..size {
         let (above, here) = matrix.split_at_mut(row * size);
-        for column in 0..row {
+        for column in 0..row.min(count) {
             let other = &above[column * size..column * size + column + 1];
-            let sum = dot(&here[..column], &other[..column]);
-            here[column] = (here[column] - sum) / other[column];
+            here[column] = (here[column] - dot(&here[..column], &other[..column])) / other[column];
         }
-        let square = here[row] - dot(&here[..row], &here[..row]);
-        if !(square > 0.0 && square.is_finite()) {
-            return false;
+        // What the eliminated ones have of this row.
+        let (factor, rest) = here.split_at_mut(row.min(count));
+        for (above, rest) in above.chunks_exact(size).skip(count).zip(&mut *rest) {
+            *rest -= dot(factor, &above[..count]);
         }
-        here[row] = square.sqrt();
+        let own = &mut rest[row.saturating_sub(count)];
+        *own -= dot(factor, factor);
         // The forward substitution goes along.
-        right[row] = (right[row] - dot(&here[..row], &right[..row])) / here[row];
-    }
-    for row in (0..size).rev() {
-        let factor = &matrix[row * size..row * size + row + 1];
-        let value = right[row] / factor[row];
-        right[row] = value;
-        for (right, factor) in right[..row].iter_mut().zip(factor) {
-            *right -= factor * value;
+        right[row] -= dot(factor, &right[..row.min(count)]);
+        if row < count {
+            if !(*own > 0.0 && own.is_finite()) {
+                return false;
+            }
+            *own = own.sqrt();
+            right[row] /= *own;
         }
     }
     true
+}
+
+/// Once the unknowns from `count` on are known, and stand in `right`: finds those that were eliminated.
+pub(crate) fn substitute(matrix: &[f64], right: &mut [f64], count: usize) {
+    let size = right.len();
+    for row in (0..size).rev() {
+        let factor = &matrix[row * size..row * size + row + 1];
+        if row < count {
+            right[row] /= factor[row];
+        }
+        let value = right[row];
+        for (right, factor) in right[..row.min(count)].iter_mut().zip(factor) {
+            *right -= factor * value;
+        }
+    }
 }
 
 /// Four sums side by side: one alone would wait for itself at every step.
@@ -55,12 +81,24 @@ mod tests {
             let entry = |a: usize, b: usize| {
                 (0..size).map(|k| root(a, k) * root(b, k)).sum::<f64>() + if a == b { 0.1 } else { 0.0 }
             };
-            let mut matrix: Vec<f64> = (0..size * size).map(|at| entry(at / size, at % size)).collect();
-            let mut right: Vec<f64> =
+            let matrix: Vec<f64> = (0..size * size).map(|at| entry(at / size, at % size)).collect();
+            let right: Vec<f64> =
                 (0..size).map(|row| (0..size).map(|column| entry(row, column) * wanted[column]).sum()).collect();
-            prop_assert!(solve(&mut matrix, &mut right));
-            for (found, wanted) in right.iter().zip(wanted) {
+            let (mut whole, mut found) = (matrix.clone(), right.clone());
+            prop_assert!(solve(&mut whole, &mut found));
+            for (found, wanted) in found.iter().zip(wanted) {
                 prop_assert!((found - wanted).abs() < 1e-8, "{found} is not {wanted}");
+            }
+            for count in 0..=size {
+                // Some are eliminated, the others' own equations solved, and those found again.
+                let (mut whole, mut found) = (matrix.clone(), right.clone());
+                prop_assert!(eliminate(&mut whole, &mut found, count));
+                let mut left: Vec<f64> = (count..size).flat_map(|row| whole[row * size + count..(row + 1) * size].to_vec()).collect();
+                prop_assert!(solve(&mut left, &mut found[count..]));
+                substitute(&whole, &mut found, count);
+                for (found, wanted) in found.iter().zip(wanted) {
+                    prop_assert!((found - wanted).abs() < 1e-8, "{found} is not {wanted}, {count} eliminated");
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+use crate::cholesky;
 use crate::seasonality::Seasonality;
 use serde::{Deserialize, Serialize};
 
@@ -71,11 +72,18 @@ impl Decomposition {
     #[must_use]
     pub fn seasons(&self, time_days: f64, room: &mut [f64]) -> (f64, f64) {
         self.seasonality.write(time_days, room);
-        let daily = 2 * self.seasonality.day_order as usize;
-        let sum = |waves: &[f64], terms: &[f64]| self.scale * waves.iter().zip(terms).map(|(a, b)| a * b).sum::<f64>();
+        let daily = self.seasonality.daily_terms();
+        let sum = |waves: &[f64], terms: &[f64]| self.scale * cholesky::dot(waves, terms);
         let (of_day, of_week) = self.waves.split_at(daily.min(self.waves.len()));
         let (day_terms, week_terms) = room.split_at(daily.min(room.len()));
         (sum(of_day, day_terms), sum(of_week, week_terms))
+    }
+
+    /// What the waves of the day alone add at `time_days`, whatever the week. `room` is as long as there are terms.
+    pub(crate) fn season_of_day(&self, time_days: f64, room: &mut [f64]) -> f64 {
+        let terms = &mut room[..self.seasonality.daily_terms()];
+        self.seasonality.write_daily(time_days, terms);
+        self.scale * cholesky::dot(&self.waves[..terms.len()], terms)
     }
 
     /// The usual size of a bend: its mean.

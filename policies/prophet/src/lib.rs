@@ -27,6 +27,7 @@ mod decomposition;
 mod fit;
 mod future;
 mod history;
+mod maximum;
 mod normal_equations;
 mod seasonality;
 mod series;

@@ -1,4 +1,5 @@
-use crate::seasonality::Seasonality;
+use crate::seasonality::{Seasonality, WEEK_DAYS};
+use std::collections::BTreeMap;
 
 /// One value of the history.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +28,7 @@ impl Frame {
 /// The sums of products from which every least-squares fit of the model follows, whatever its priors: `gram` of the columns, their products
 /// with the loads (`right`), and the loads' own square.
 ///
-/// Columns: time, 1, time since each changepoint (0 before it), then the periodic terms.
+/// Columns: the periodic terms, then time, 1, and time since each changepoint (0 before it).
 pub(crate) struct NormalEquations {
     pub(crate) size: usize,
     pub(crate) gram: Vec<f64>,
@@ -62,6 +63,18 @@ impl Segment {
         }
     }
 
+    fn put(&mut self, time: f64, value: f64, terms: &[f64]) {
+        self.count += 1.0;
+        self.time += time;
+        self.time_time += time * time;
+        self.value += value;
+        self.time_value += time * value;
+        for ((sum, time_sum), term) in self.terms.iter_mut().zip(&mut self.time_terms).zip(terms) {
+            *sum += term;
+            *time_sum += time * term;
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.time += other.time;
@@ -77,92 +90,93 @@ impl Segment {
     }
 }
 
+/// Times of the week are told apart to half a millisecond, half of the shortest step.
+const TIMES_A_WEEK: f64 = 1_209_600_000.0;
+
+/// One time of the week: its periodic terms, the same every week, and sums over the values seen then.
+struct TimeOfWeek {
+    terms: Vec<f64>,
+    count: f64,
+    value: f64,
+}
+
+fn time_of_week(time_days: f64) -> u64 {
+    let weeks = time_days / WEEK_DAYS;
+    ((weeks - weeks.floor()) * TIMES_A_WEEK).round() as u64
+}
+
 impl NormalEquations {
     /// Of `points`, ascending in time. `changepoints`, in the frame's time, ascend and lie within it.
     ///
     /// A changepoint's column is a straight line from some value on, so its products are sums over the values from there on. One pass over
-    /// history costs the same with any number of changepoints.
+    /// history costs the same with any number of changepoints. Periodic terms are multiplied with each other once for each time of the week
+    /// and not for each value.
     pub(crate) fn of(points: &[Point], frame: Frame, changepoints: &[f64], seasonality: Seasonality) -> Self {
         let (changes, terms) = (changepoints.len(), seasonality.terms());
+        let mut equations = Self::zero(terms + 2 + changes, points.len() as f64);
         let mut segments = vec![Segment::empty(terms); changes + 1];
-        let mut term_gram = vec![0.0; terms * terms];
-        let mut term_right = vec![0.0; terms];
-        let mut square = 0.0;
-        let mut row = vec![0.0; terms];
+        let mut times = BTreeMap::new();
         let mut at = 0;
         for point in points {
             let (time, value) = (frame.time(point.time_days), point.value / frame.scale);
             while changepoints.get(at).is_some_and(|change| *change <= time) {
                 at += 1;
             }
-            seasonality.write(point.time_days, &mut row);
-            let segment = &mut segments[at];
-            segment.count += 1.0;
-            segment.time += time;
-            segment.time_time += time * time;
-            segment.value += value;
-            segment.time_value += time * value;
-            square += value * value;
-            for (i, term) in row.iter().enumerate() {
-                segment.terms[i] += term;
-                segment.time_terms[i] += time * term;
-                term_right[i] += value * term;
-                for (sum, other) in term_gram[i * terms..].iter_mut().zip(&row[..=i]) {
-                    *sum += term * other;
+            let then = times.entry(time_of_week(point.time_days)).or_insert_with(|| {
+                let mut terms = vec![0.0; terms];
+                seasonality.write(point.time_days, &mut terms);
+                TimeOfWeek { terms, count: 0.0, value: 0.0 }
+            });
+            then.count += 1.0;
+            then.value += value;
+            segments[at].put(time, value, &then.terms);
+            equations.square += value * value;
+        }
+        for TimeOfWeek { terms, count, value } in times.values() {
+            for (i, term) in terms.iter().enumerate() {
+                let (start, weighed) = (i * equations.size, count * term);
+                for (sum, other) in equations.gram[start..=start + i].iter_mut().zip(terms) {
+                    *sum += weighed * other;
                 }
+                equations.right[i] += value * term;
             }
         }
         for at in (0..changes).rev() {
             let (earlier, later) = segments.split_at_mut(at + 1);
             earlier[at].add(&later[0]);
         }
-        let mut equations = Self::zero(2 + changes + terms, square, segments[0].count);
         equations.put_trend(&segments, changepoints);
-        let first = 2 + changes;
-        for i in 0..terms {
-            equations.right[first + i] = term_right[i];
-            for j in 0..=i {
-                equations.put(first + i, first + j, term_gram[i * terms + j]);
-            }
-        }
         equations
     }
 
-    fn zero(size: usize, square: f64, count: f64) -> Self {
-        Self { size, gram: vec![0.0; size * size], right: vec![0.0; size], square, count }
+    fn zero(size: usize, count: f64) -> Self {
+        Self { size, gram: vec![0.0; size * size], right: vec![0.0; size], square: 0.0, count }
     }
 
     /// The columns of the trend, with each other and with the periodic terms. `segments`: sums from each changepoint on, the first from the
     /// beginning.
     fn put_trend(&mut self, segments: &[Segment], changepoints: &[f64]) {
-        let (all, first_term) = (&segments[0], 2 + changepoints.len());
-        self.put(0, 0, all.time_time);
-        self.put(1, 0, all.time);
-        self.put(1, 1, all.count);
-        (self.right[0], self.right[1]) = (all.time_value, all.value);
-        for (i, (time_term, term)) in all.time_terms.iter().zip(&all.terms).enumerate() {
-            self.put(first_term + i, 0, *time_term);
-            self.put(first_term + i, 1, *term);
-        }
+        let (all, line) = (&segments[0], self.size - 2 - changepoints.len());
+        self.put(line, 0, &all.time_terms);
+        self.put(line, line, &[all.time_time]);
+        self.put(line + 1, 0, &all.terms);
+        self.put(line + 1, line, &[all.time, all.count]);
+        (self.right[line], self.right[line + 1]) = (all.time_value, all.value);
         for (at, (since, change)) in segments[1..].iter().zip(changepoints).enumerate() {
-            let column = 2 + at;
-            self.put(column, 0, since.time_time - change * since.time);
-            self.put(column, 1, since.time - change * since.count);
-            for (earlier, earlier_change) in changepoints.iter().enumerate().take(at + 1) {
-                let sum =
-                    since.time_time - (change + earlier_change) * since.time + change * earlier_change * since.count;
-                self.put(column, 2 + earlier, sum);
-            }
-            for (i, (time_term, term)) in since.time_terms.iter().zip(&since.terms).enumerate() {
-                self.put(first_term + i, column, time_term - change * term);
-            }
-            self.right[column] = since.time_value - change * since.value;
+            let row = line + 2 + at;
+            let of_terms = since.time_terms.iter().zip(&since.terms).map(|(time_term, term)| time_term - change * term);
+            let of_line = [since.time_time - change * since.time, since.time - change * since.count];
+            let of_changes = changepoints[..=at].iter().map(|earlier| of_line[0] - earlier * of_line[1]);
+            let products: Vec<f64> = of_terms.chain(of_line).chain(of_changes).collect();
+            self.put(row, 0, &products);
+            self.right[row] = since.time_value - change * since.value;
         }
     }
 
-    fn put(&mut self, row: usize, column: usize, sum: f64) {
-        self.gram[row * self.size + column] = sum;
-        self.gram[column * self.size + row] = sum;
+    /// The products of column `row` with those from `first` on.
+    fn put(&mut self, row: usize, first: usize, products: &[f64]) {
+        let start = row * self.size + first;
+        self.gram[start..start + products.len()].copy_from_slice(products);
     }
 }
 
@@ -185,16 +199,15 @@ mod tests {
             .iter()
             .map(|point| {
                 let time = frame.time(point.time_days);
-                let mut row = vec![time, 1.0];
+                let mut row = vec![0.0; seasonality.terms()];
+                seasonality.write(point.time_days, &mut row);
+                row.extend([time, 1.0]);
                 row.extend(changepoints.map(|change| (time - change).max(0.0)));
-                let mut terms = vec![0.0; seasonality.terms()];
-                seasonality.write(point.time_days, &mut terms);
-                row.extend(terms);
                 row
             })
             .collect();
         for a in 0..equations.size {
-            for b in 0..equations.size {
+            for b in 0..=a {
                 let wanted: f64 = columns.iter().map(|row| row[a] * row[b]).sum();
                 let found = equations.gram[a * equations.size + b];
                 assert!((found - wanted).abs() < 1e-9, "columns {a} and {b}: {found}, not {wanted}");

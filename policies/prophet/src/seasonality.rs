@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 /// Days of a week.
-const WEEK_DAYS: f64 = 7.0;
+pub(crate) const WEEK_DAYS: f64 = 7.0;
 
 /// The most waves a period: those that half-hours of a day still show.
 pub(crate) const MAX_ORDER: u32 = 24;
@@ -25,9 +25,19 @@ impl Seasonality {
 
     /// Writes the terms at `time_days`, days since the Unix epoch, to `out`, [`terms`](Self::terms) long.
     pub fn write(&self, time_days: f64, out: &mut [f64]) {
-        let (of_day, of_week) = out.split_at_mut((2 * self.day_order as usize).min(out.len()));
-        write_waves(time_days, of_day);
+        let (of_day, of_week) = out.split_at_mut(self.daily_terms().min(out.len()));
+        self.write_daily(time_days, of_day);
         write_waves(time_days / WEEK_DAYS, of_week);
+    }
+
+    /// How many of the terms are those of the day.
+    pub(crate) fn daily_terms(&self) -> usize {
+        2 * self.day_order as usize
+    }
+
+    /// Writes those of the day alone.
+    pub(crate) fn write_daily(&self, time_days: f64, out: &mut [f64]) {
+        write_waves(time_days, out);
     }
 }
 

@@ -50,7 +50,11 @@ impl Series {
 
     /// What the model says of the day to come, its growth and its week left aside.
     fn bases(&self, day: u64) -> Vec<f32> {
-        (self.next..self.next + day).map(|step| self.parts(day, step).base).collect()
+        let Some(model) = &self.model else { return vec![self.usual; day as usize] };
+        let (level, _) = model.end();
+        let mut room = [0.0; MAX_TERMS];
+        let mut base = |step: u64| (level + model.season_of_day(step as f64 / day as f64, &mut room)) as f32;
+        (self.next..self.next + day).map(&mut base).collect()
     }
 
     /// Fits the model anew to the history kept: the same history, the same model.
