@@ -127,7 +127,7 @@ impl SeriesModel for Series {
     const NAME: &'static str = "prophet";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_SCHEMA: &'static str = include_str!("config.schema.json");
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
