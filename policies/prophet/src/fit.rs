@@ -32,7 +32,7 @@ pub struct Shape {
 /// B. Letham, "Forecasting at scale", The American Statistician 2018). None for fewer than four values, values all at one time, or where
 /// rounding spoils the solution.
 ///
-/// Values are read once, for their normal equations; then [`Maximum`] takes over.
+/// Values are read once, for their normal equations; what is most probable follows from those alone (`Maximum`).
 #[must_use]
 pub fn fit(points: &[Point], shape: &Shape) -> Option<Decomposition> {
     let frame = frame(points)?;

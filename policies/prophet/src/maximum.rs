@@ -16,17 +16,13 @@ const FIRST_CHANGE: f64 = 1.0;
 const NARROWING: f64 = 0.25;
 /// Rounds end when the logarithm of the density gains no more than this: what is three thousandths more probable is not worth another.
 const SETTLED: f64 = 0.003;
-/// The waves are eliminated anew when their prior, beside the values, weighs so much more or less: it weighs little, and what it would still
-/// shift them by is less than what [`SETTLED`] lets pass.
-const STALE: f64 = 0.02;
-
 /// The most probable coefficients, in the order of the normal equations' columns, and standard deviation of the noise.
 ///
 /// With a normal likelihood, normal priors on trend and periodic terms and a Laplace prior on bends, what is maximised is quadratic but for
 /// the absolute values of the bends. Each round replaces those by the parabolas that touch them where the round before ended (iteratively
 /// reweighted least squares, a majorisation: D. R. Hunter, R. Li, "Variable selection using MM algorithms", 2005), solves the normal equations
 /// and then the noise, whose best value has a closed form. From round to round only the trend's own equations differ: the periodic terms are
-/// eliminated once, and again only when the noise has changed. A round costs a Cholesky factorisation of what is left.
+/// eliminated once, and again only where the noise has changed so much that it matters. A round costs a Cholesky factorisation of what is left.
 #[derive(Debug)]
 pub(crate) struct Maximum {
     pub(crate) coefficients: Vec<f64>,
@@ -54,7 +50,7 @@ impl Maximum {
                 *precision = 1.0 / (shape.changepoint_prior * change.abs().max(least));
             }
             let weight = weight_of(best.noise);
-            if trend.is_stale(weight) {
+            if trend.gain_of_renewing(&best.coefficients, &precisions, weight) > SETTLED {
                 trend = TrendEquations::of(equations, &precisions[..waves], weight)?;
             }
             best.coefficients = trend.solve(&precisions[waves..], weight)?;
@@ -120,8 +116,12 @@ impl TrendEquations {
         Some(Self { weight, waves, whole, right, factor: trend.clone(), trend })
     }
 
-    fn is_stale(&self, weight: f64) -> bool {
-        (weight - self.weight).abs() > STALE * self.weight
+    /// What the logarithm of the density would gain at most if the waves were eliminated anew, their priors weighing `weight` by now. Where
+    /// they are wrong its slope is their prior's, in so far as that has changed, and it curves at least as much as their prior does.
+    fn gain_of_renewing(&self, coefficients: &[f64], precisions: &[f64], weight: f64) -> f64 {
+        let changed = 1.0 - self.weight / weight;
+        let waves = coefficients[..self.waves].iter().zip(precisions);
+        0.5 * changed * changed * waves.map(|(wave, precision)| precision * wave * wave).sum::<f64>()
     }
 
     /// All coefficients. `precisions`: of the trend's prior; `weight`: what they weigh beside the values.
@@ -146,5 +146,78 @@ impl NormalEquations {
         let fitted =
             rows.map(|(at, (row, own))| own * (2.0 * cholesky::dot(&row[..at], &coefficients[..at]) + own * row[at]));
         (self.square - 2.0 * cholesky::dot(&self.right, coefficients) + fitted.sum::<f64>()).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::normal_equations::{Frame, Point};
+    use crate::seasonality::Seasonality;
+    use proptest::prelude::*;
+
+    const SEASONALITY: Seasonality = Seasonality { day_order: 4, week_order: 2 };
+    const WAVES: usize = 12;
+    const TREND_PRECISION: f64 = 1.0 / (TREND_PRIOR * TREND_PRIOR);
+
+    /// Of hours without a changepoint: all priors are normal ones then, and beside a given noise each maximum has a closed form.
+    fn equations(loads: impl IntoIterator<Item = f64>) -> NormalEquations {
+        let points = loads.into_iter().enumerate();
+        let points: Vec<Point> = points.map(|(hour, value)| Point { time_days: hour as f64 / 24.0, value }).collect();
+        let frame = Frame { start_days: 0.0, span_days: points[points.len() - 1].time_days, scale: 1.0 };
+        NormalEquations::of(&points, frame, &[], SEASONALITY)
+    }
+
+    proptest! {
+        #[test]
+        fn renewing_gains_no_more_than_was_said(
+            loads in proptest::collection::vec(0.0f64..1.0, 8..400),
+            (before, now) in (-4.0f64..0.0, -4.0f64..0.0),
+            prior in -3.0f64..1.0,
+        ) {
+            let (equations, before, now) = (equations(loads), 10f64.powf(before), 10f64.powf(now));
+            let mut precisions = [TREND_PRECISION; WAVES + 2];
+            precisions[..WAVES].fill(10f64.powf(-2.0 * prior));
+            let loss = |coefficients: &[f64]| {
+                let priors = coefficients.iter().zip(precisions).map(|(own, precision)| precision * own * own);
+                0.5 * (equations.residual(coefficients) / now + priors.sum::<f64>())
+            };
+            let mut eliminated = [before, now].map(|weight| {
+                TrendEquations::of(&equations, &precisions[..WAVES], weight).expect("the prior keeps it from being singular")
+            });
+            let [old, new] = eliminated.each_mut().map(|trend| {
+                trend.solve(&precisions[WAVES..], now).expect("the prior keeps it from being singular")
+            });
+            let (gain, said) = (loss(&old) - loss(&new), eliminated[0].gain_of_renewing(&old, &precisions, now));
+            let rounding = 1e-6 * (1.0 + loss(&new));
+            prop_assert!(gain > -rounding && gain < said + rounding, "{gain}, said to be at most {said}");
+        }
+    }
+
+    #[test]
+    fn a_strong_prior_of_the_waves_weighs_as_the_noise_found_at_last_says() {
+        let wave = |hour: i32| 0.4 * (f64::from(hour) / 24.0 * std::f64::consts::TAU).sin();
+        let equations = equations((0..336).map(|hour| 0.5 + wave(hour) + 0.02 * f64::from(hour * 37 % 11 - 5)));
+        let shape = Shape {
+            changepoints: 0,
+            changepoint_range: 0.8,
+            changepoint_prior: 0.05,
+            seasonality: SEASONALITY,
+            daily_prior: 0.02,
+            weekly_prior: 0.02,
+            steps_per_point: 1.0,
+            within_square: 0.0,
+        };
+        let found = Maximum::of(&equations, &shape, 1.0).expect("it is not singular");
+
+        let mut precisions = [TREND_PRECISION; WAVES + 2];
+        precisions[..WAVES].fill(1.0 / (0.02 * 0.02));
+        let weight = found.noise * found.noise;
+        let mut trend = TrendEquations::of(&equations, &precisions[..WAVES], weight).expect("it is not singular");
+        let coefficients = trend.solve(&precisions[WAVES..], weight).expect("it is not singular");
+        let loss = |of: &Maximum| of.loss(equations.residual(&of.coefficients), 336.0, &precisions, WAVES + 2, 0.05);
+        let gain = loss(&found) - loss(&Maximum { coefficients, noise: found.noise });
+        // What the last round was not worth, and what eliminating anew was not.
+        assert!(gain.abs() < 2.0 * SETTLED, "{gain}");
     }
 }
