@@ -9,6 +9,7 @@ const ROLES: &[(&str, &str)] = &[
     ("best", "Forecast"),
     ("holt-winters", "Forecast"),
     ("lstm", "Forecast"),
+    ("pooled", "Forecast"),
     ("predictive", "Place"),
     ("prophet", "Forecast"),
     ("reactive", "Place"),

@@ -120,7 +120,18 @@ fn every_first_party_policy_describes_itself_as_it_is_listed() {
     let names: Vec<_> = first_party().iter().map(|policy| policy.name).collect();
     assert_eq!(
         names,
-        ["arima", "best", "holt-winters", "lstm", "predictive", "prophet", "reactive", "seasonal-naive", "spar"]
+        [
+            "arima",
+            "best",
+            "holt-winters",
+            "lstm",
+            "pooled",
+            "predictive",
+            "prophet",
+            "reactive",
+            "seasonal-naive",
+            "spar"
+        ]
     );
     for policy in first_party() {
         let inspection = host.inspect(policy.component).unwrap();

@@ -6,7 +6,7 @@
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
     ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, KeyspaceId, Link, LoadBatch, Metric, NodeColumns,
-    NodeId, NodeState, PlacementLimits, Role, ShardColumns, ShardId, ZoneId,
+    NodeId, NodeState, PlacementLimits, Relations, Role, ShardColumns, ShardId, ZoneId,
 };
 use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Forecaster, PolicyFailure, PolicyHost, Rejection};
@@ -104,8 +104,9 @@ fn request() -> ForecastRequest {
     }
 }
 
-fn link() -> Link {
-    Link { follower: ShardId(4), leader: ShardId(9), lag_steps: 2, strength: 0.8, gain: 0.5 }
+fn relations() -> Relations {
+    let link = Link { follower: ShardId(4), leader: ShardId(9), lag_steps: 2, strength: 0.8, gain: 0.5 };
+    Relations { links: vec![link], clusters: vec![vec![ShardId(9), ShardId(4)]] }
 }
 
 /// What a good guest answers: the last value of each shard.
@@ -240,7 +241,7 @@ fn promise_5_an_endless_loop_runs_out_of_fuel_in_any_call() {
     assert_eq!(stage.forecaster("spin", "observe").unwrap().observe(&batch()), spent);
     assert_eq!(stage.primed("spin").predict(&request()).map(drop), spent);
     assert_eq!(stage.forecaster("spin", "save").unwrap().save().map(drop), spent);
-    assert_eq!(stage.forecaster("spin", "relate").unwrap().relate(Metric::Load, &[link()]), spent);
+    assert_eq!(stage.forecaster("spin", "relate").unwrap().relate(Metric::Load, &relations()), spent);
     assert_eq!(stage.forecaster("spin", "forget").unwrap().forget(&[ShardId(4)]), spent);
     let mut placer = stage.host.placer(&stage.placer, r#"{"misbehave": "spin"}"#, None).unwrap();
     assert_eq!(placer.propose(&view()).map(drop), spent);
@@ -292,7 +293,7 @@ fn promise_5_a_panic_in_any_call_is_a_trap() {
         stage.forecaster("panic", "observe").unwrap().observe(&batch()).unwrap_err(),
         stage.primed("panic").predict(&request()).unwrap_err(),
         stage.forecaster("panic", "save").unwrap().save().unwrap_err(),
-        stage.forecaster("panic", "relate").unwrap().relate(Metric::Load, &[link()]).unwrap_err(),
+        stage.forecaster("panic", "relate").unwrap().relate(Metric::Load, &relations()).unwrap_err(),
         stage.forecaster("panic", "forget").unwrap().forget(&[ShardId(4)]).unwrap_err(),
     ];
     for failure in failures {

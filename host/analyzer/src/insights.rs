@@ -13,7 +13,6 @@ mod residual;
 mod search;
 mod sketch;
 
-pub use clusters::MAX_CLUSTERS;
 pub use lead_lag::MAX_LAG_STEPS;
 pub use search::Search;
 

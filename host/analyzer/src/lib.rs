@@ -24,7 +24,7 @@ pub use burst::{Burst, BurstChange, BurstSpec, Bursts, Usual};
 pub use guard::{Answerer, BandStanding, GuardSpec, Guards};
 pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
-pub use insights::{DriverColumn, InsightsSpec, MAX_CLUSTERS, MAX_LAG_STEPS, Search, find_insights};
+pub use insights::{DriverColumn, InsightsSpec, MAX_LAG_STEPS, Search, find_insights};
 pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, standard_error};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 pub use ranking::{

@@ -2,7 +2,7 @@
 
 use crate::brain::{Bound, Recording};
 use isobar_model::{
-    DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, Link, LoadBatch, Role, ShardId,
+    DecisionRecord, Digest, EvaluationRecord, ForecastRequest, InstantMs, LoadBatch, Relations, Role, ShardId,
 };
 use isobar_ports::Usage;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,8 @@ pub struct ForecastInput {
     pub observed: Vec<LoadBatch>,
     /// How the instance was opened, where it was for this forecast.
     pub reopened: Option<Reopened>,
-    /// Which shards follow which, where it was told so before it was asked.
-    pub related: Option<Vec<Link>>,
+    /// Which shards follow which and which are alike, where it was told so before it was asked.
+    pub related: Option<Relations>,
     /// What it was asked.
     pub request: ForecastRequest,
 }

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 /// The most links that one follower may have: more leaders than these add next to nothing.
 pub const MAX_LINKS_PER_FOLLOWER: usize = 4;
 
+/// The most clusters that shards are told apart into. QB5000 found that five hold over 95 % of the load of one application; a cluster of machines
+/// serves many.
+pub const MAX_CLUSTERS: usize = 32;
+
 /// One shard's load follows another's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
@@ -68,6 +72,15 @@ pub struct Driver {
     pub by_hour: Option<f32>,
 }
 
+/// What forecasters are told of shards together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Relations {
+    /// Who follows whom: of one follower at most [`MAX_LINKS_PER_FOLLOWER`].
+    pub links: Vec<Link>,
+    /// Shards with the same shape of day or week: at most [`MAX_CLUSTERS`], a shard in one at most.
+    pub clusters: Vec<Vec<ShardId>>,
+}
+
 /// What drives what.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Insights {
@@ -91,4 +104,13 @@ pub struct Insights {
     pub unclustered: usize,
     /// What goes with load.
     pub drivers: Vec<Driver>,
+}
+
+impl Insights {
+    /// What of it forecasters are told.
+    #[must_use]
+    pub fn relations(&self) -> Relations {
+        let clusters = self.clusters.iter().map(|cluster| cluster.shards.clone()).collect();
+        Relations { links: self.links.clone(), clusters }
+    }
 }

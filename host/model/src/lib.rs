@@ -24,7 +24,7 @@ pub use forecast::{ForecastAnswerer, ForecastBatch, ForecastRequest};
 pub use ids::{
     Digest, Generation, Incarnation, InstantMs, KeyspaceId, NodeId, OperationId, RouteVersion, ShardId, ZoneId,
 };
-pub use insights::{Cluster, Driver, DriverKind, Group, Insights, Link};
+pub use insights::{Cluster, Driver, DriverKind, Group, Insights, Link, Relations};
 pub use keyspace::{Keyspace, Mode, Partitioning};
 pub use kv::{Consistency, KvError, KvOp, KvReply, KvRequest};
 pub use load::{LoadBatch, LoadSample, LoadWeights, Metric};

@@ -6,10 +6,11 @@
 use crate::limits::{MAX_CELLS, MAX_MOVES, MAX_NOTES, MAX_SAVED_BYTES, MAX_SCHEMA_BYTES, MAX_TEXT_BYTES};
 use crate::sandbox::{cut, one_line};
 use isobar_model::ids::MAX_ID;
-use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
+use isobar_model::insights::{MAX_CLUSTERS, MAX_LINKS_PER_FOLLOWER};
 use isobar_model::policy::MAX_CONFIG_BYTES;
 use isobar_model::{
-    Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Move, NodeId, Plan, ShardId,
+    Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Move, NodeId, Plan, Relations,
+    ShardId,
 };
 use std::fmt::Display;
 
@@ -90,8 +91,26 @@ pub(crate) fn request(request: &ForecastRequest) -> Verdict<()> {
     cells(values.and_then(|values| values.checked_mul(request.horizon as usize)).unwrap_or(usize::MAX))
 }
 
-/// The same for links.
-pub(crate) fn links(links: &[Link]) -> Verdict<()> {
+/// The same for what was found of shards together.
+pub(crate) fn relations(relations: &Relations) -> Verdict<()> {
+    links(&relations.links)?;
+    clusters(&relations.clusters)
+}
+
+fn clusters(clusters: &[Vec<ShardId>]) -> Verdict<()> {
+    if clusters.len() > MAX_CLUSTERS {
+        return refused(format_args!("{} clusters, more than the {MAX_CLUSTERS} allowed", clusters.len()));
+    }
+    let mut shards: Vec<ShardId> = clusters.concat();
+    shard_ids(&shards)?;
+    shards.sort_unstable();
+    if shards.windows(2).any(|pair| pair[0] == pair[1]) {
+        return refused("a shard that is in two clusters");
+    }
+    cells(shards.len())
+}
+
+fn links(links: &[Link]) -> Verdict<()> {
     if links.iter().any(|link| link.follower.0 >= MAX_ID || link.leader.0 >= MAX_ID) {
         return refused("a shard id of 2^53 or more");
     }
@@ -185,7 +204,7 @@ pub(crate) fn forecast(request: &ForecastRequest, answer: ForecastBatch) -> Verd
 /// One row: `values[q * horizon + step]`, finite, not negative, not falling from one quantile to the next. Most are: all are looked at
 /// without a branch, and what is wrong is only then looked for.
 fn fan(values: &[f32], horizon: usize, request: &ForecastRequest) -> Result<(), (String, usize)> {
-    let is_load = |value: f32| (value >= 0.0) & (value < f32::INFINITY);
+    let is_load = |value: f32| (0.0..f32::INFINITY).contains(&value);
     let pairs = || values.iter().zip(values.get(horizon..).unwrap_or(&[]));
     let all_loads = values.iter().fold(true, |sound, value| sound & is_load(*value));
     if !all_loads && let Some(at) = values.iter().position(|value| !is_load(*value)) {
@@ -449,5 +468,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_cluster_shares_a_shard_and_there_are_not_too_many() {
+        let told = |clusters: Vec<Vec<ShardId>>| relations(&Relations { links: vec![], clusters });
+        assert_eq!(told(vec![vec![ShardId(1), ShardId(3)], vec![], vec![ShardId(2)]]), Ok(()));
+        assert!(told(vec![vec![ShardId(1)], vec![ShardId(2), ShardId(1)]]).is_err());
+        assert!(told(vec![vec![ShardId(1), ShardId(1)]]).is_err());
+        assert!(told(vec![vec![ShardId(MAX_ID)]]).is_err());
+        let each = |count: u64| (0..count).map(|shard| vec![ShardId(shard)]).collect();
+        assert_eq!(told(each(MAX_CLUSTERS as u64)), Ok(()));
+        assert!(told(each(MAX_CLUSTERS as u64 + 1)).is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::check;
 use crate::sandbox::Tenant;
 use isobar_model::{
     Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Move, NodeId,
-    NodeState, Plan, ShardId,
+    NodeState, Plan, Relations, ShardId,
 };
 use isobar_ports::PolicyFailure;
 
@@ -138,11 +138,15 @@ impl From<&ForecastRequest> for Request {
     }
 }
 
-/// Links as they cross.
-pub(crate) struct Links(wire_forecast::Metric, Vec<wire_forecast::Link>);
+/// What was found of shards together, as it crosses.
+pub(crate) struct Related {
+    metric: wire_forecast::Metric,
+    links: Vec<wire_forecast::Link>,
+    clusters: Vec<Vec<u64>>,
+}
 
-impl Links {
-    pub(crate) fn new(of: Metric, links: &[Link]) -> Self {
+impl Related {
+    pub(crate) fn new(of: Metric, relations: &Relations) -> Self {
         let link = |link: &Link| wire_forecast::Link {
             follower: link.follower.0,
             leader: link.leader.0,
@@ -150,7 +154,11 @@ impl Links {
             strength: link.strength,
             gain: link.gain,
         };
-        Self(metric(of), links.iter().map(link).collect())
+        Self {
+            metric: metric(of),
+            links: relations.links.iter().map(link).collect(),
+            clusters: relations.clusters.iter().map(|shards| shard_ids(shards)).collect(),
+        }
     }
 }
 
@@ -180,8 +188,9 @@ pub(crate) fn predict(world: &ForecastingPolicy, guest: &mut Guest, request: &Re
     Ok(answer.map(|wire_forecast::ForecastBatch { values, peaks }| ForecastBatch { values, peaks }).map_err(failure))
 }
 
-pub(crate) fn relate(world: &ForecastingPolicy, guest: &mut Guest, links: &Links) -> Answer<()> {
-    Ok(world.isobar_policy_forecasting().call_relate(guest, links.0, &links.1)?.map_err(failure))
+pub(crate) fn relate(world: &ForecastingPolicy, guest: &mut Guest, related: &Related) -> Answer<()> {
+    let Related { metric, links, clusters } = related;
+    Ok(world.isobar_policy_forecasting().call_relate(guest, *metric, links, clusters)?.map_err(failure))
 }
 
 pub(crate) fn forget(world: &ForecastingPolicy, guest: &mut Guest, shards: &[u64]) -> Answer<()> {

@@ -1,10 +1,12 @@
 //! Instances of policies behind the port's traits.
 
 use crate::check;
-use crate::contract::{self, Batch, ForecastingPolicy, Lifecycle, Links, PlacementPolicy, Request, View};
+use crate::contract::{self, Batch, ForecastingPolicy, Lifecycle, PlacementPolicy, Related, Request, View};
 use crate::limits::{Effective, Limits, MAX_SAVED_BYTES, Work};
 use crate::sandbox::Sandbox;
-use isobar_model::{ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, Plan, ShardId};
+use isobar_model::{
+    ClusterView, Description, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan, Relations, ShardId,
+};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
 
 /// A running policy of either role.
@@ -81,12 +83,13 @@ impl Forecaster for Instance<ForecastingPolicy> {
         check::forecast(request, answer).map_err(|what| self.invalid(what))
     }
 
-    fn relate(&mut self, metric: Metric, links: &[Link]) -> Result<(), PolicyFailure> {
-        check::links(links).map_err(ill_posed)?;
-        // Each link may be learnt from at once.
-        let limits = self.effective(links.len(), links.len(), 0);
-        let links = Links::new(metric, links);
-        self.sandbox.call(limits, move |world, guest| contract::relate(world, guest, &links))
+    fn relate(&mut self, metric: Metric, relations: &Relations) -> Result<(), PolicyFailure> {
+        check::relations(relations).map_err(ill_posed)?;
+        // Each link, and each shard's place in a cluster, may be learnt from at once.
+        let told = relations.links.len() + relations.clusters.iter().map(Vec::len).sum::<usize>();
+        let limits = self.effective(told, told, 0);
+        let related = Related::new(metric, relations);
+        self.sandbox.call(limits, move |world, guest| contract::relate(world, guest, &related))
     }
 
     fn forget(&mut self, shards: &[ShardId]) -> Result<(), PolicyFailure> {

@@ -3,7 +3,7 @@
 //! All calls are synchronous and bounded in time; callers keep them off the threads that serve data.
 
 use isobar_model::{
-    ClusterView, Description, Digest, ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, Plan, Role, ShardId,
+    ClusterView, Description, Digest, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan, Relations, Role, ShardId,
 };
 
 /// What a call cost.
@@ -78,8 +78,8 @@ pub trait Forecaster: Send {
     fn observe(&mut self, batch: &LoadBatch) -> Result<(), PolicyFailure>;
     /// Asks for a forecast. The answer's lengths fit the request; all values are finite, not negative, ordered by quantile.
     fn predict(&mut self, request: &ForecastRequest) -> Result<ForecastBatch, PolicyFailure>;
-    /// Tells it which shards follow which, in place of what was said before. A policy may pass over it.
-    fn relate(&mut self, _metric: Metric, _links: &[Link]) -> Result<(), PolicyFailure> {
+    /// Tells it which shards follow which and which are alike, in place of what was said before. A policy may pass over it.
+    fn relate(&mut self, _metric: Metric, _relations: &Relations) -> Result<(), PolicyFailure> {
         Ok(())
     }
     /// Drops shards.

@@ -6,7 +6,7 @@
 
 use best::Best;
 use isobar_analyzer::{BadBatch, History, HistorySpec, InsightsSpec, find_insights};
-use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, Relations, ShardId};
 use isobar_sim::{
     CovariateGain, DAY_STEPS, PlantedSet, PlantedSpec, Question, SCORED_QUANTILES, STEP_MS, Trace, follower_losses,
     lead_regression,
@@ -81,7 +81,7 @@ fn by_best(question: &Question<'_>) -> [Vec<f32>; 3] {
             shards,
         })
         .unwrap();
-    policy.relate(Metric::Load, question.links).unwrap();
+    policy.relate(Metric::Load, &Relations { links: question.links.to_vec(), clusters: vec![] }).unwrap();
     let request = ForecastRequest {
         metric: Metric::Load,
         shards: vec![question.follower],

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use best::Best;
-use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, Relations, ShardId};
 
 const STEP_MS: u32 = 300_000;
 const DAY: usize = 288;
@@ -66,7 +66,7 @@ fn loss(rows: &[Vec<f32>; 2], link: Option<Link>) -> f32 {
             })
             .unwrap();
         seen = origin;
-        policy.relate(Metric::Load, link.as_slice()).unwrap();
+        policy.relate(Metric::Load, &Relations { links: link.into_iter().collect(), clusters: vec![] }).unwrap();
         let request = ForecastRequest {
             metric: Metric::Load,
             shards: vec![FOLLOWER],

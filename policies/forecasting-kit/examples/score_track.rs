@@ -6,7 +6,7 @@
 //! A track has one series a line: `id`, `start` (seconds since the epoch), `step_s`, `horizons`, `origins`, `y`.
 
 use flate2::read::GzDecoder;
-use forecasting_kit::{Forecaster, SeriesModel};
+use forecasting_kit::ForecastingPolicy;
 use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Metric, ShardId};
 use serde_json::{Map, Value, json};
 use std::error::Error;
@@ -29,16 +29,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let config = config.first().map_or("", String::as_str);
     match policy.as_str() {
-        "arima" => run::<arima::Series>(track, out, config),
-        "best" => run::<best::Series>(track, out, config),
-        "holt-winters" => run::<holt_winters::Series>(track, out, config),
-        "lstm" => run::<lstm::Series>(track, out, config),
-        "prophet" => run::<prophet::Series>(track, out, config),
-        "seasonal-naive" => run::<seasonal_naive::Series>(track, out, config),
-        "spar" => run::<spar::Series>(track, out, config),
-        other => {
-            Err(format!("no policy {other:?}: arima, best, holt-winters, lstm, prophet, seasonal-naive or spar").into())
-        }
+        "arima" => run::<arima::Arima>(track, out, config),
+        "best" => run::<best::Best>(track, out, config),
+        "holt-winters" => run::<holt_winters::HoltWinters>(track, out, config),
+        "lstm" => run::<lstm::Lstm>(track, out, config),
+        "pooled" => run::<pooled::Pooled>(track, out, config),
+        "prophet" => run::<prophet::Prophet>(track, out, config),
+        "seasonal-naive" => run::<seasonal_naive::SeasonalNaive>(track, out, config),
+        "spar" => run::<spar::Spar>(track, out, config),
+        other => Err(format!(
+            "no policy {other:?}: arima, best, holt-winters, lstm, pooled, prophet, seasonal-naive or spar"
+        )
+        .into()),
     }
 }
 
@@ -68,13 +70,13 @@ fn series(line: &str) -> Result<Series, Box<dyn Error>> {
 /// The sum of absolute errors of ours, of the last value, of yesterday's; and of the loads.
 type Misses = [[f64; 4]; LEADS.len()];
 
-fn run<M: SeriesModel>(track: &str, out: &str, config: &str) -> Result<(), Box<dyn Error>> {
+fn run<P: ForecastingPolicy>(track: &str, out: &str, config: &str) -> Result<(), Box<dyn Error>> {
     let mut out = BufWriter::new(File::create(out)?);
     let (mut observing, mut predicting) = (Cost::default(), Cost::default());
     let (mut pooled, mut means, mut count): (Misses, Misses, f64) = Default::default();
     for line in BufReader::new(GzDecoder::new(File::open(track)?)).lines() {
         let series = series(&line?)?;
-        let mut policy = Forecaster::<M>::new(config)?;
+        let mut policy = P::new(config)?;
         let mut seen = 0;
         for &origin in &series.origins {
             observing.of((origin - seen) as u64, || policy.observe(&batch(&series, seen, origin)))?;
@@ -97,7 +99,7 @@ fn run<M: SeriesModel>(track: &str, out: &str, config: &str) -> Result<(), Box<d
             let paths: Map<_, _> = paths.collect();
             writeln!(out, "{}", json!({ "id": series.id, "origin": origin, "q": paths, "peak": peaks, "ms": ms }))?;
         }
-        let misses = judge::<M>(&series, config)?;
+        let misses = judge::<P>(&series, config)?;
         count += 1.0;
         for ((miss, pooled), mean) in misses.iter().zip(&mut pooled).zip(&mut means) {
             for i in 0..4 {
@@ -115,11 +117,11 @@ fn run<M: SeriesModel>(track: &str, out: &str, config: &str) -> Result<(), Box<d
 }
 
 /// The medians all along the last days.
-fn judge<M: SeriesModel>(series: &Series, config: &str) -> Result<Misses, Box<dyn Error>> {
+fn judge<P: ForecastingPolicy>(series: &Series, config: &str) -> Result<Misses, Box<dyn Error>> {
     let day = (86_400_000 / series.step_ms) as usize;
     let end = series.origins.last().copied().unwrap_or(0);
     let start = end.saturating_sub(JUDGED_DAYS * day).max(day);
-    let mut policy = Forecaster::<M>::new(config)?;
+    let mut policy = P::new(config)?;
     policy.observe(&batch(series, 0, start))?;
     let mut misses = Misses::default();
     let request = request(LEADS.into_iter().max().unwrap_or(1) as u32);

@@ -1,9 +1,9 @@
-//! The shell of a forecasting component: the contract's types on one side, [`Forecaster`] on the other.
+//! The shell of a forecasting component: the contract's types on one side, [`ForecastingPolicy`] on the other.
 
-use crate::{Failure, Forecaster, SeriesModel};
+use crate::{Failure, ForecastingPolicy};
 use bindings::exports::isobar::policy::{forecasting, lifecycle};
 use bindings::isobar::policy::types;
-use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
+use isobar_model::{ForecastRequest, InstantMs, Link, LoadBatch, Metric, Relations, ShardId};
 use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -25,21 +25,21 @@ thread_local! {
     static POLICY: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// The component of models of kind `M`; export it with `export_forecaster!`.
+/// The component of policy `P`; export it with `export_forecaster!`.
 #[derive(Debug)]
-pub struct Shell<M>(PhantomData<M>);
+pub struct Shell<P>(PhantomData<P>);
 
-impl<M: SeriesModel + 'static> lifecycle::Guest for Shell<M> {
+impl<P: ForecastingPolicy + 'static> lifecycle::Guest for Shell<P> {
     fn describe() -> types::Description {
         types::Description {
-            name: M::NAME.to_owned(),
-            version: M::VERSION.to_owned(),
-            config_schema: M::CONFIG_SCHEMA.to_owned(),
+            name: P::NAME.to_owned(),
+            version: P::VERSION.to_owned(),
+            config_schema: P::CONFIG_SCHEMA.to_owned(),
         }
     }
 
     fn open(config: String, saved: Option<Vec<u8>>) -> Result<(), types::Failure> {
-        let mut policy = Forecaster::<M>::new(&config)?;
+        let mut policy = P::new(&config)?;
         if let Some(saved) = saved {
             policy.restore(&saved).map_err(types::Failure::Other)?;
         }
@@ -48,11 +48,11 @@ impl<M: SeriesModel + 'static> lifecycle::Guest for Shell<M> {
     }
 
     fn save() -> Result<Vec<u8>, types::Failure> {
-        with(|policy: &mut Forecaster<M>| policy.save())
+        with(|policy: &mut P| policy.save())
     }
 }
 
-impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
+impl<P: ForecastingPolicy + 'static> forecasting::Guest for Shell<P> {
     fn observe(batch: forecasting::LoadBatch) -> Result<(), types::Failure> {
         let batch = LoadBatch {
             metric: batch.metric.into(),
@@ -62,7 +62,7 @@ impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
             shards: batch.shards.into_iter().map(ShardId).collect(),
             values: batch.values,
         };
-        with(|policy: &mut Forecaster<M>| policy.observe(&batch))
+        with(|policy: &mut P| policy.observe(&batch))
     }
 
     fn predict(request: forecasting::Request) -> Result<forecasting::ForecastBatch, types::Failure> {
@@ -73,11 +73,15 @@ impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
             quantiles: request.quantiles,
             peak_steps: request.peak_steps,
         };
-        let batch = with(|policy: &mut Forecaster<M>| policy.predict(&request))?;
+        let batch = with(|policy: &mut P| policy.predict(&request))?;
         Ok(forecasting::ForecastBatch { values: batch.values, peaks: batch.peaks })
     }
 
-    fn relate(metric: types::Metric, links: Vec<forecasting::Link>) -> Result<(), types::Failure> {
+    fn relate(
+        metric: types::Metric,
+        links: Vec<forecasting::Link>,
+        clusters: Vec<Vec<u64>>,
+    ) -> Result<(), types::Failure> {
         let link = |link: forecasting::Link| Link {
             follower: ShardId(link.follower),
             leader: ShardId(link.leader),
@@ -85,22 +89,25 @@ impl<M: SeriesModel + 'static> forecasting::Guest for Shell<M> {
             strength: link.strength,
             gain: link.gain,
         };
-        let links: Vec<Link> = links.into_iter().map(link).collect();
-        with(|policy: &mut Forecaster<M>| policy.relate(metric.into(), &links))
+        let relations = Relations {
+            links: links.into_iter().map(link).collect(),
+            clusters: clusters.into_iter().map(|shards| shards.into_iter().map(ShardId).collect()).collect(),
+        };
+        with(|policy: &mut P| policy.relate(metric.into(), &relations))
     }
 
     fn forget(shards: Vec<u64>) {
         let shards: Vec<ShardId> = shards.into_iter().map(ShardId).collect();
         // Before `open` there is nothing to forget.
-        let _ = with(|policy: &mut Forecaster<M>| {
+        let _ = with(|policy: &mut P| {
             policy.forget(&shards);
             Ok(())
         });
     }
 }
 
-fn with<M: SeriesModel + 'static, T>(
-    call: impl FnOnce(&mut Forecaster<M>) -> Result<T, Failure>,
+fn with<P: ForecastingPolicy + 'static, T>(
+    call: impl FnOnce(&mut P) -> Result<T, Failure>,
 ) -> Result<T, types::Failure> {
     POLICY.with_borrow_mut(|policy| {
         let policy = policy.as_mut().and_then(|policy| policy.downcast_mut());

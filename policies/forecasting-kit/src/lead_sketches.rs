@@ -224,6 +224,12 @@ impl LeadSketches {
         self.leads.iter_mut().chain(&mut self.peaks).for_each(|sketch| sketch.fade(share));
     }
 
+    /// The same of one band's.
+    pub fn fade_band(&mut self, band: usize, share: f32) {
+        self.leads[band].fade(share);
+        self.peaks[band].fade(share);
+    }
+
     /// Error quantiles: `out[band * levels.len() + level]`.
     pub fn lead_quantiles(&self, levels: &[f32], out: &mut [f32]) {
         for (sketch, out) in self.leads.iter().zip(out.chunks_exact_mut(levels.len().max(1))) {
@@ -247,6 +253,18 @@ impl LeadSketches {
             && self.peaks.len() == bands.leads.len()
             && self.leads.iter().chain(&self.peaks).all(Sketch::is_sound)
     }
+}
+
+/// How far the maximum of the `lead` steps after `origin`, all past by now, was above the highest expected, in usual sizes: for
+/// [`LeadSketches::add_peak`]. `expected(ahead)`: what was expected of each, and the usual size of an error; as forecasts do it, of equal
+/// ones the last is the highest. None where too few were known.
+pub fn peak_error(history: &Ring, origin: u64, lead: u64, expected: impl Fn(u64) -> (f32, f32)) -> Option<f32> {
+    let truth = highest(origin, lead, history);
+    if (truth.known as f32) < KNOWN_SHARE * lead as f32 {
+        return None;
+    }
+    let (point, size) = (1..=lead).map(expected).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some((truth.value - point) / size)
 }
 
 /// The highest of some values, where it was, and how many were known.

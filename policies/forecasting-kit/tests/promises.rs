@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
-use forecasting_kit::{Failure, Forecaster, SeriesModel};
-use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, ShardId};
+use forecasting_kit::{Failure, Forecaster, ForecastingPolicy};
+use isobar_model::{ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Relations, ShardId};
 use proptest::prelude::*;
 
 const STEP_MS: u32 = 3_600_000;
@@ -11,20 +11,21 @@ const LEVELS: [f32; 7] = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
 
 /// One test, for all policies.
 macro_rules! for_each_policy {
-    ($($(#[$attribute:meta])* fn $name:ident<$model:ident>() $body:block)*) => {
-        $(fn $name<$model: SeriesModel>() $body)*
-        mod best_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<best::Series>(); })* }
-        mod arima_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<arima::Series>(); })* }
-        mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::Series>(); })* }
-        mod lstm_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<lstm::Series>(); })* }
-        mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::Series>(); })* }
-        mod prophet_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<prophet::Series>(); })* }
-        mod spar_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<spar::Series>(); })* }
+    ($($(#[$attribute:meta])* fn $name:ident<$policy:ident>() $body:block)*) => {
+        $(fn $name<$policy: ForecastingPolicy>() $body)*
+        mod best_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<best::Best>(); })* }
+        mod arima_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<arima::Arima>(); })* }
+        mod seasonal_naive_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<seasonal_naive::SeasonalNaive>(); })* }
+        mod lstm_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<lstm::Lstm>(); })* }
+        mod holt_winters_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<holt_winters::HoltWinters>(); })* }
+        mod prophet_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<prophet::Prophet>(); })* }
+        mod pooled_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<pooled::Pooled>(); })* }
+        mod spar_policy { $($(#[$attribute])* #[test] fn $name() { super::$name::<spar::Spar>(); })* }
     };
 }
 
-fn policy<M: SeriesModel>() -> Forecaster<M> {
-    Forecaster::new("").unwrap()
+fn policy<P: ForecastingPolicy>() -> P {
+    P::new("").unwrap()
 }
 
 /// Hours of shards 1, 2 … from step `start` on; one row a shard.
@@ -98,9 +99,9 @@ fn any_history() -> impl Strategy<Value = Vec<f32>> {
 }
 
 for_each_policy! {
-    fn forecasts_of_anything_are_within_the_contract<M>() {
+    fn forecasts_of_anything_are_within_the_contract<P>() {
         proptest!(|(history in any_history(), start in 0u64..500_000, horizon in 0u32..80, peak_steps in 0u32..80)| {
-            let mut policy = policy::<M>();
+            let mut policy = policy::<P>();
             policy.observe(&batch(start, &[history])).unwrap();
             let request = request(&[1], horizon, peak_steps);
             match policy.predict(&request) {
@@ -110,9 +111,9 @@ for_each_policy! {
         });
     }
 
-    fn many_steps_at_once_teach_the_same_as_one_by_one<M>() {
+    fn many_steps_at_once_teach_the_same_as_one_by_one<P>() {
         proptest!(ProptestConfig::with_cases(48), |(history in any_history(), start in 0u64..1000)| {
-            let (mut at_once, mut one_by_one) = (policy::<M>(), policy::<M>());
+            let (mut at_once, mut one_by_one) = (policy::<P>(), policy::<P>());
             at_once.observe(&batch(start, std::slice::from_ref(&history))).unwrap();
             for (step, value) in history.iter().enumerate() {
                 one_by_one.observe(&batch(start + step as u64, &[vec![*value]])).unwrap();
@@ -123,11 +124,11 @@ for_each_policy! {
         });
     }
 
-    fn a_restored_policy_goes_on_as_if_nothing_had_happened<M>() {
+    fn a_restored_policy_goes_on_as_if_nothing_had_happened<P>() {
         proptest!(ProptestConfig::with_cases(48), |(history in any_history(), later in any_history())| {
-            let mut kept = policy::<M>();
+            let mut kept = policy::<P>();
             kept.observe(&batch(7, std::slice::from_ref(&history))).unwrap();
-            let mut restored = policy::<M>();
+            let mut restored = policy::<P>();
             restored.restore(&kept.save().unwrap()).unwrap();
             let later = batch(7 + history.len() as u64, &[later]);
             kept.observe(&later).unwrap();
@@ -138,12 +139,12 @@ for_each_policy! {
         });
     }
 
-    fn a_damaged_save_is_refused<M>() {
-        let mut saved = policy::<M>();
+    fn a_damaged_save_is_refused<P>() {
+        let mut saved = policy::<P>();
         saved.observe(&batch(0, &[daily(3), daily(3)])).unwrap();
         let saved = saved.save().unwrap();
         proptest!(|(garbage in proptest::collection::vec(any::<u8>(), 0..300), at in 0..saved.len(), bit in 0u8..8)| {
-            let mut policy = policy::<M>();
+            let mut policy = policy::<P>();
             prop_assert!(policy.restore(&garbage).is_err());
             prop_assert!(policy.restore(&saved[..at]).is_err());
             let mut damaged = saved.clone();
@@ -154,8 +155,8 @@ for_each_policy! {
         });
     }
 
-    fn a_regular_load_is_foreseen<M>() {
-        let mut policy = policy::<M>();
+    fn a_regular_load_is_foreseen<P>() {
+        let mut policy = policy::<P>();
         policy.observe(&batch(0, &[daily(21)])).unwrap();
         let request = request(&[1], 24, 24);
         let forecast = policy.predict(&request).unwrap();
@@ -171,8 +172,8 @@ for_each_policy! {
         assert!((170.0..200.0).contains(&peak), "{peak}");
     }
 
-    fn a_constant_load_stays_and_an_idle_shard_stays_idle<M>() {
-        let mut policy = policy::<M>();
+    fn a_constant_load_stays_and_an_idle_shard_stays_idle<P>() {
+        let mut policy = policy::<P>();
         policy.observe(&batch(0, &[vec![50.0; 240], vec![0.0; 240]])).unwrap();
         let request = request(&[1, 2], 24, 12);
         let forecast = policy.predict(&request).unwrap();
@@ -181,8 +182,8 @@ for_each_policy! {
         assert!(forecast.path(&request, 1, 5).iter().all(|high| *high < 0.01), "{:?}", forecast.path(&request, 1, 5));
     }
 
-    fn below_a_day_the_last_value_goes_on_and_the_quantiles_are_wide<M>() {
-        let mut policy = policy::<M>();
+    fn below_a_day_the_last_value_goes_on_and_the_quantiles_are_wide<P>() {
+        let mut policy = policy::<P>();
         policy.observe(&batch(0, &[vec![90.0, 110.0, 95.0, 100.0]])).unwrap();
         let request = request(&[1], 6, 0);
         let forecast = policy.predict(&request).unwrap();
@@ -191,9 +192,9 @@ for_each_policy! {
         assert!(at(1) < 80.0 && at(4) > 120.0, "{} to {}", at(1), at(4));
     }
 
-    fn gaps_count_as_missing<M>() {
+    fn gaps_count_as_missing<P>() {
         let history = daily(14);
-        let (mut gap, mut missing) = (policy::<M>(), policy::<M>());
+        let (mut gap, mut missing) = (policy::<P>(), policy::<P>());
         gap.observe(&batch(0, &[history[..200].to_vec()])).unwrap();
         gap.observe(&batch(230, &[history[230..].to_vec()])).unwrap();
         let mut with_nan = history.clone();
@@ -203,9 +204,9 @@ for_each_policy! {
         assert_eq!(gap.predict(&request), missing.predict(&request));
     }
 
-    fn steps_seen_before_are_passed_over<M>() {
+    fn steps_seen_before_are_passed_over<P>() {
         let history = daily(10);
-        let (mut once, mut twice) = (policy::<M>(), policy::<M>());
+        let (mut once, mut twice) = (policy::<P>(), policy::<P>());
         once.observe(&batch(0, std::slice::from_ref(&history))).unwrap();
         twice.observe(&batch(0, &[history[..150].to_vec()])).unwrap();
         twice.observe(&batch(100, &[history[100..].to_vec()])).unwrap();
@@ -213,28 +214,34 @@ for_each_policy! {
         assert_eq!(once.save(), twice.save());
     }
 
-    fn a_gap_of_years_costs_nothing_and_empties_the_series<M>() {
-        let mut policy = policy::<M>();
+    fn a_gap_of_years_costs_nothing_and_empties_the_series<P>() {
+        let mut policy = policy::<P>();
         policy.observe(&batch(0, &[daily(10)])).unwrap();
         policy.observe(&batch(400_000, &[vec![7.0; 3]])).unwrap();
         let forecast = policy.predict(&request(&[1], 1, 0)).unwrap();
         assert!((forecast.values[2] - 7.0).abs() < 2.0, "{:?}", forecast.values);
     }
 
-    fn a_shard_that_missed_batches_is_forecast_from_further_away<M>() {
+    fn a_shard_that_missed_batches_is_forecast_from_further_away<P>() {
         let history = daily(20);
-        let (mut policy, mut other) = (policy::<M>(), policy::<M>());
+        let (mut policy, mut other) = (policy::<P>(), policy::<P>());
         policy.observe(&batch(0, &[history[..456].to_vec(), history[..456].to_vec()])).unwrap();
         other.observe(&batch(0, &[history[..456].to_vec(), history[..456].to_vec()])).unwrap();
         // Three more hours, of the first shard only.
         policy.observe(&batch(456, &[history[456..459].to_vec()])).unwrap();
         let (late, early) = (request(&[2], 4, 0), request(&[2], 7, 0));
         let (late_forecast, early_forecast) = (policy.predict(&late).unwrap(), other.predict(&early).unwrap());
-        assert_eq!(late_forecast.path(&late, 0, 2), &early_forecast.path(&early, 0, 2)[3..]);
+        let (late, early) = (late_forecast.path(&late, 0, 2), &early_forecast.path(&early, 0, 2)[3..]);
+        if P::NAME == "pooled" {
+            // What the first shard taught meanwhile counts for the second, too.
+            assert!(late.iter().zip(early).all(|(late, early)| (late - early).abs() < 0.01 * early), "{late:?} {early:?}");
+        } else {
+            assert_eq!(late, early);
+        }
     }
 
-    fn unknown_shards_are_idle_but_knowing_none_is_a_failure<M>() {
-        let mut policy = policy::<M>();
+    fn unknown_shards_are_idle_but_knowing_none_is_a_failure<P>() {
+        let mut policy = policy::<P>();
         assert!(matches!(policy.predict(&request(&[1], 2, 0)), Err(Failure::NotReady(_))));
         policy.observe(&batch(0, &[vec![f32::NAN; 5]])).unwrap();
         assert!(matches!(policy.predict(&request(&[1], 2, 0)), Err(Failure::NotReady(_))));
@@ -248,7 +255,7 @@ for_each_policy! {
         assert_eq!(policy.predict(&request(&[], 2, 3)), Ok(ForecastBatch::default()));
     }
 
-    fn links_of_any_kind_leave_forecasts_within_the_contract<M>() {
+    fn links_of_any_kind_leave_forecasts_within_the_contract<P>() {
         proptest!(ProptestConfig::with_cases(48), |(
             histories in proptest::collection::vec(any_history(), 3),
             links in proptest::collection::vec((1u64..6, 1u64..6, 0u32..400, -1.5f32..1.5), 0..20),
@@ -257,13 +264,14 @@ for_each_policy! {
             let rows: Vec<Vec<f32>> = histories.iter().map(|row| {
                 row.iter().copied().chain(std::iter::repeat(f32::NAN)).take(length).collect()
             }).collect();
-            let mut policy = policy::<M>();
+            let mut policy = policy::<P>();
             policy.observe(&batch(0, &rows)).unwrap();
             let links: Vec<Link> = links.into_iter().map(|(follower, leader, lag_steps, strength)| {
                 Link { follower: ShardId(follower), leader: ShardId(leader), lag_steps, strength, gain: 0.5 }
             }).collect();
             let impossible = links.iter().any(|link| link.lag_steps == 0 || link.leader == link.follower);
-            prop_assert_eq!(policy.relate(Metric::Load, &links).is_err(), impossible);
+            let relations = Relations { links, clusters: vec![vec![ShardId(2), ShardId(9)], vec![ShardId(3)]] };
+            prop_assert_eq!(policy.relate(Metric::Load, &relations).is_err(), impossible);
             let request = request(&[1, 2, 3], 30, 12);
             if let Ok(forecast) = policy.predict(&request) {
                 assert_within_the_contract(&request, &forecast);
@@ -271,8 +279,8 @@ for_each_policy! {
         });
     }
 
-    fn metrics_are_series_of_their_own<M>() {
-        let mut policy = policy::<M>();
+    fn metrics_are_series_of_their_own<P>() {
+        let mut policy = policy::<P>();
         policy.observe(&batch(0, &[vec![5.0; 30]])).unwrap();
         let mut reads = batch(0, &[vec![500.0; 30]]);
         reads.metric = Metric::ReadOps;
@@ -283,8 +291,8 @@ for_each_policy! {
         assert!((policy.predict(&request).unwrap().values[2] - 500.0).abs() < 100.0);
     }
 
-    fn contradictions_are_refused_with_a_reason<M>() {
-        let mut policy = policy::<M>();
+    fn contradictions_are_refused_with_a_reason<P>() {
+        let mut policy = policy::<P>();
         let mut wrong = batch(0, &[vec![1.0; 4]]);
         wrong.values.pop();
         assert!(policy.observe(&wrong).is_err_and(|failure| failure.to_string().contains("3 values do not fit")));
@@ -308,25 +316,25 @@ for_each_policy! {
         assert!(policy.predict(&wrong).is_err());
     }
 
-    fn a_configuration_that_does_not_fit_is_refused_by_name<M>() {
-        let refusal = |config: &str| match Forecaster::<M>::new(config) {
+    fn a_configuration_that_does_not_fit_is_refused_by_name<P>() {
+        let refusal = |config: &str| match P::new(config) {
             Err(Failure::Config(text)) => text,
             other => panic!("{config} gave {other:?}", other = other.map(|_| ())),
         };
         assert!(refusal(r#"{"alhpa": 1}"#).contains("alhpa"));
         refusal("[1]");
         refusal("{");
-        let schema: serde_json::Value = serde_json::from_str(M::CONFIG_SCHEMA).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(P::CONFIG_SCHEMA).unwrap();
         if schema["properties"].get("error_half_life_days").is_some() {
             assert!(refusal(r#"{"error_half_life_days": 0}"#).contains("error_half_life_days"));
             assert!(refusal(r#"{"error_half_life_days": "long"}"#).contains("invalid type"));
-            assert!(Forecaster::<M>::new(r#"{"error_half_life_days": 14}"#).is_ok());
+            assert!(P::new(r#"{"error_half_life_days": 14}"#).is_ok());
         }
         assert_eq!(schema["additionalProperties"], serde_json::json!(false));
     }
 
-    fn the_shortest_step_is_bearable<M>() {
-        let mut policy = policy::<M>();
+    fn the_shortest_step_is_bearable<P>() {
+        let mut policy = policy::<P>();
         let mut batch = batch(0, &[vec![5.0; 20_000]]);
         batch.step_ms = 1;
         policy.observe(&batch).unwrap();
@@ -334,8 +342,8 @@ for_each_policy! {
         assert_within_the_contract(&request(&[1], 8, 8), &policy.predict(&request(&[1], 8, 8)).unwrap());
     }
 
-    fn one_five_minute_shard_stays_within_its_memory<M>() {
-        let mut policy = policy::<M>();
+    fn one_five_minute_shard_stays_within_its_memory<P>() {
+        let mut policy = policy::<P>();
         let values: Vec<f32> = (0..28 * 288).map(|step| (step % 288) as f32).collect();
         let mut batch = batch(0, &[values]);
         batch.step_ms = 300_000;
@@ -348,15 +356,15 @@ for_each_policy! {
 
 #[test]
 fn a_save_of_another_policy_is_refused() {
-    let mut naive = policy::<seasonal_naive::Series>();
+    let mut naive = policy::<seasonal_naive::SeasonalNaive>();
     naive.observe(&batch(0, &[daily(3)])).unwrap();
-    let refusal = policy::<holt_winters::Series>().restore(&naive.save().unwrap());
+    let refusal = policy::<holt_winters::HoltWinters>().restore(&naive.save().unwrap());
     assert!(refusal.is_err_and(|text| text.contains("seasonal-naive")));
 }
 
 #[test]
 fn a_save_under_another_configuration_is_refused() {
-    let mut naive = policy::<seasonal_naive::Series>();
+    let mut naive = policy::<seasonal_naive::SeasonalNaive>();
     naive.observe(&batch(0, &[daily(3)])).unwrap();
     let mut longer = Forecaster::<seasonal_naive::Series>::new(r#"{"weeks": 4}"#).unwrap();
     assert!(longer.restore(&naive.save().unwrap()).is_err_and(|text| text.contains("observe the history again")));

@@ -1,8 +1,5 @@
-use crate::power::{exp2, log2};
-use crate::ridge::Ridge;
 use crate::target::FEATURES;
-use crate::width::Width;
-use forecasting_kit::{Bands, Spot};
+use forecasting_kit::{Bands, Reach, Ridge, Spot, Width, exp2, log2};
 use serde::{Deserialize, Serialize};
 
 /// The feature whose going on is believed in beforehand: the offset over about two steps.
@@ -16,13 +13,6 @@ const ALIKE: f32 = 0.4;
 const HALF_LIVES: (f32, f32) = (0.5, 1.2);
 /// In the regression, a feature or an error of more usual errors than this is taken for this one.
 const LIMIT: f32 = 6.0;
-
-/// How far a lead is on the way from the next step (0) to a day (1): in steps, and in their logarithm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
-    pub(crate) share: f32,
-    pub(crate) log_share: f32,
-}
 
 /// What one lead has learnt: how much of each feature is to be expected, and how wide the errors are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,25 +42,18 @@ pub(crate) struct Shares {
     pub(crate) powers: [f32; 2],
 }
 
-impl Reach {
-    pub(crate) fn new(day: u64, lead: u64) -> Self {
-        let log_share = log2(lead.max(1) as f32) / log2(day as f32 + 1.0);
-        Self { share: (lead as f32 / day as f32).min(1.0), log_share: log_share.clamp(0.0, 1.0) }
-    }
-
-    /// What is believed beforehand: an offset is there at first, half gone after the root of a day's steps, and gone in a day.
-    fn belief(self) -> [f32; FEATURES] {
-        let mut belief = [0.0; FEATURES];
-        belief[CARRIED] = 1.0 - self.log_share;
-        belief
-    }
+/// What is believed beforehand: an offset is there at first, half gone after the root of a day's steps, and gone in a day.
+fn belief(reach: Reach) -> [f32; FEATURES] {
+    let mut belief = [0.0; FEATURES];
+    belief[CARRIED] = 1.0 - reach.log_share;
+    belief
 }
 
 impl Lead {
     /// Before anything was seen.
     pub(crate) fn new(day: u64, lead: u64) -> Self {
         let reach = Reach::new(day, lead);
-        Self { ridge: Ridge::new(&reach.belief()), width: Width::new(reach) }
+        Self { ridge: Ridge::new(&belief(reach)), width: Width::new(reach) }
     }
 
     /// The share of its weight that a sample keeps until the next one.
@@ -82,14 +65,14 @@ impl Lead {
     /// Takes in what came true; older samples keep the share `keep` of their weight.
     pub(crate) fn learn(&mut self, reach: Reach, sample: &Sample, keep: f32) {
         let limited = |value: f32| value.clamp(-LIMIT, LIMIT);
-        self.ridge.learn(&sample.features.map(limited), limited(sample.surprise), &reach.belief(), keep);
+        self.ridge.learn(&sample.features.map(limited), limited(sample.surprise), &belief(reach), keep);
         self.width.learn(reach, sample.error, sample.unrest, sample.level, keep);
     }
 
     /// Fits anew.
     pub(crate) fn fit(&mut self, bands: &Bands, reach: Reach) {
         let alike = 1.0 + ALIKE * reach.share * bands.samples_a_day() as f32;
-        self.ridge.fit(&reach.belief(), &STIFFNESS.map(|samples| samples * alike));
+        self.ridge.fit(&belief(reach), &STIFFNESS.map(|samples| samples * alike));
         self.width.fit(reach);
     }
 

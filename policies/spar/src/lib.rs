@@ -23,11 +23,8 @@
 //! one to be judged.
 
 mod lead;
-mod power;
-mod ridge;
 mod series;
 mod target;
-mod width;
 
 pub use forecasting_kit::Failure;
 pub use series::{Config, Series};

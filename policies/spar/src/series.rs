@@ -1,9 +1,8 @@
-use crate::lead::{Lead, Reach, Sample, Shares};
-use crate::power::{exp2, log2};
+use crate::lead::{Lead, Sample, Shares};
 use crate::target::{Expected, Known, Past, Target};
-use crate::width;
 use forecasting_kit::{
-    Ask, ExpectingModel, LeadSketches, Ring, Scratch, Season, Seasons, SeriesModel, Spot, Spread, forecast_from_errors,
+    Ask, ExpectingModel, LeadSketches, Reach, Ring, Scratch, Season, Seasons, SeriesModel, Spot, Spread, exp2,
+    forecast_from_errors, log2, peak_error, width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +10,6 @@ use serde::{Deserialize, Serialize};
 const BEFORE_FIRST_DAY: f32 = 0.02;
 /// In learning which guess is good, an accident counts as so many usual errors.
 const ACCIDENT: f32 = 20.0;
-/// Of a window, at least this share must be known for its maximum to count.
-const KNOWN_SHARE: f32 = 0.875;
 /// Errors of maxima count half after so many of the half-lives configured: there are few of them, and what matters is the largest.
 const PEAK_HALF_LIVES: f32 = 4.0;
 /// Leads are fitted anew in so many turns, so that no step has to fit them all.
@@ -113,23 +110,14 @@ impl Series {
 
     /// Learns from the maximum of the steps after `origin`, up to the lead of `band`, all of them known by now.
     fn learn_peak(&mut self, seasons: &Seasons, history: &Ring, band: usize, origin: u64, known: &Known) {
-        let lead = seasons.bands.leads()[band];
-        let (mut truth, mut seen) = (f32::NEG_INFINITY, 0.0);
-        for value in history.run(origin + 1, lead) {
-            if !value.is_nan() {
-                truth = truth.max(value);
-                seen += 1.0;
-            }
-        }
-        if seen < KNOWN_SHARE * lead as f32 {
-            return;
-        }
         let unrest = known.unrest();
-        let expected = (1..=lead).map(|ahead| self.expected(seasons, history, origin + ahead, ahead, known, unrest));
-        // As the forecast does it: of equal ones, the last.
-        if let Some(highest) = expected.max_by(|a, b| a.point.total_cmp(&b.point)) {
+        let expected = |ahead| {
+            let Expected { point, size } = self.expected(seasons, history, origin + ahead, ahead, known, unrest);
+            (point, size)
+        };
+        if let Some(error) = peak_error(history, origin, seasons.bands.leads()[band], expected) {
             let keep = exp2(log2(seasons.bands.window_keep(band)) / PEAK_HALF_LIVES);
-            self.sketches.add_peak(band, (truth - highest.point) / highest.size, keep);
+            self.sketches.add_peak(band, error, keep);
         }
     }
 }

@@ -1,6 +1,5 @@
 use crate::lead::Shares;
-use crate::width;
-use forecasting_kit::{GUESSES, Guesses, Ring, Season};
+use forecasting_kit::{GUESSES, Guesses, Ring, Season, width};
 use serde::{Deserialize, Serialize};
 
 /// Averages of the offset at present: the last one, and over about two steps, an hour, four hours.

@@ -4,13 +4,12 @@
 //! grown alike being merged. Here the pattern is the load by hour, less its mean; the busiest shards come first, so that chance plays no part.
 
 use super::correlation::dot;
+use isobar_model::insights::MAX_CLUSTERS;
 use isobar_model::{Cluster, ShardId};
 
 /// Hours of a week, and of a day.
 pub(super) const WEEK_HOURS: usize = 168;
 pub(super) const DAY_HOURS: usize = 24;
-/// Most clusters. QB5000 found that five hold over 95 % of the load of one application; a cluster of machines serves many.
-pub const MAX_CLUSTERS: usize = 32;
 /// Alike from this cosine on: QB5000's ρ.
 const MIN_SIMILARITY: f32 = 0.8;
 /// A shape is one only where the window's halves agree on it so far.

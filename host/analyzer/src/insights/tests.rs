@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::HistorySpec;
-use isobar_model::insights::MAX_LINKS_PER_FOLLOWER;
+use isobar_model::insights::{MAX_CLUSTERS, MAX_LINKS_PER_FOLLOWER};
 use isobar_model::{InstantMs, Link, LoadBatch, Metric};
 use proptest::prelude::*;
 

@@ -246,8 +246,8 @@ impl Brain {
         let observed = feed(instance.as_mut(), &self.history, fed)?;
         self.forecaster.fed = end;
         let related = self.seeker.news_for(reopened.is_some());
-        if let Some(links) = &related {
-            instance.relate(request.metric, links)?;
+        if let Some(relations) = &related {
+            instance.relate(request.metric, relations)?;
         }
         let batch = instance.predict(request)?;
         fits(&batch, request)?;

@@ -2,7 +2,7 @@
 
 use super::Brain;
 use isobar_analyzer::{DriverColumn, InsightsSpec, Search};
-use isobar_model::{Insights, Link};
+use isobar_model::{Insights, Relations};
 use std::sync::Arc;
 
 /// Steps closed between two searches: an hour of 5-minute steps. Who leads whom changes with deployments, not with minutes.
@@ -15,16 +15,16 @@ pub(super) struct Seeker {
     /// First step not closed when the last search began.
     begun: Option<u64>,
     found: Option<Arc<Insights>>,
-    /// Whether the serving forecaster knows the links that were found.
+    /// Whether the serving forecaster knows the relations that were found.
     told: bool,
 }
 
 impl Seeker {
-    /// The links that the serving forecaster has not been told of; `anew`: it knows nothing.
-    pub(super) fn news_for(&mut self, anew: bool) -> Option<Vec<Link>> {
+    /// The relations that the serving forecaster has not been told of; `anew`: it knows nothing.
+    pub(super) fn news_for(&mut self, anew: bool) -> Option<Relations> {
         let found = self.found.as_ref()?;
         let knew = std::mem::replace(&mut self.told, true);
-        (anew || !knew).then(|| found.links.clone())
+        (anew || !knew).then(|| found.relations())
     }
 
     /// As if a search had just ended.
@@ -53,8 +53,8 @@ impl Brain {
         }
         if let Some(insights) = search.as_mut().and_then(|search| search.work(&self.history, units)) {
             tracing::debug!(links = insights.links.len(), compared = insights.compared, "insights found");
-            // The same links again are no news.
-            *told &= found.as_ref().is_some_and(|before| before.links == insights.links);
+            // The same again is no news.
+            *told &= found.as_ref().is_some_and(|before| before.relations() == insights.relations());
             *found = Some(Arc::new(insights));
             *search = None;
         }

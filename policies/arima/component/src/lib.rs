@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<arima::Series>;
+type Component = Shell<arima::Arima>;
 bindings::export_forecaster!(Component with_types_in bindings);

@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<best::Series>;
+type Component = Shell<best::Best>;
 bindings::export_forecaster!(Component with_types_in bindings);

@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<holt_winters::Series>;
+type Component = Shell<holt_winters::HoltWinters>;
 bindings::export_forecaster!(Component with_types_in bindings);

@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<lstm::Series>;
+type Component = Shell<lstm::Lstm>;
 bindings::export_forecaster!(Component with_types_in bindings);

@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<prophet::Series>;
+type Component = Shell<prophet::Prophet>;
 bindings::export_forecaster!(Component with_types_in bindings);

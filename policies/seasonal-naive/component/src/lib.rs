@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<seasonal_naive::Series>;
+type Component = Shell<seasonal_naive::SeasonalNaive>;
 bindings::export_forecaster!(Component with_types_in bindings);

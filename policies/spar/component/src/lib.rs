@@ -3,5 +3,5 @@
 
 use forecasting_kit::guest::{Shell, bindings};
 
-type Component = Shell<spar::Series>;
+type Component = Shell<spar::Spar>;
 bindings::export_forecaster!(Component with_types_in bindings);

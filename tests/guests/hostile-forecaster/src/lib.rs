@@ -151,7 +151,7 @@ impl Guest for Hostile {
         Ok(forecast)
     }
 
-    fn relate(_: Metric, _: Vec<Link>) -> Result<(), Failure> {
+    fn relate(_: Metric, _: Vec<Link>, _: Vec<Vec<u64>>) -> Result<(), Failure> {
         misbehave("relate");
         Ok(())
     }

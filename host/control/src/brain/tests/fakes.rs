@@ -1,7 +1,7 @@
 //! Policies by script.
 
 use isobar_model::{
-    Action, ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Move, Plan,
+    Action, ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, LoadBatch, Metric, Move, Plan, Relations,
     ShardId,
 };
 use isobar_ports::{Forecaster, Inspection, Placer, PolicyFailure, PolicyHost, Rejection, Usage};
@@ -36,8 +36,8 @@ pub(super) struct Log {
     pub(super) opened: Vec<bool>,
     /// Start and length of each batch observed.
     pub(super) observed: Vec<(InstantMs, u32)>,
-    /// Links told, each time.
-    pub(super) related: Vec<Vec<Link>>,
+    /// Relations told, each time.
+    pub(super) related: Vec<Relations>,
 }
 
 #[derive(Debug)]
@@ -142,9 +142,9 @@ impl Forecaster for Echo {
         Ok(ForecastBatch { values, peaks: if request.peak_steps > 0 { repeat(quantiles) } else { vec![] } })
     }
 
-    fn relate(&mut self, _: Metric, links: &[Link]) -> Result<(), PolicyFailure> {
+    fn relate(&mut self, _: Metric, relations: &Relations) -> Result<(), PolicyFailure> {
         if let Some(log) = &self.log {
-            log.lock().unwrap().related.push(links.to_vec());
+            log.lock().unwrap().related.push(relations.clone());
         }
         Ok(())
     }

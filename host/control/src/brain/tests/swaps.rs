@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decision::ForecastInput;
-use isobar_model::{Insights, Link, LoadBatch};
+use isobar_model::{Cluster, Insights, Link, LoadBatch};
 
 fn trace(steps: u32) -> LoadBatch {
     LoadBatch {
@@ -151,22 +151,26 @@ fn forgotten_shards_are_no_longer_forecast() {
 }
 
 #[test]
-fn a_forecaster_is_told_once_which_shards_lead_and_so_is_the_next_one() {
+fn a_forecaster_is_told_once_which_shards_lead_and_which_are_alike_and_so_is_the_next_one() {
     let host = FakeHost::new(Script::default());
     let mut brain = brain(&host);
     swap(&mut brain, "echo", 1);
     let link = Link { follower: ShardId(2), leader: ShardId(1), lag_steps: 3, strength: 0.9, gain: 0.7 };
-    brain.seeker.find(Insights { links: vec![link], ..Insights::default() });
+    let alike = Cluster { shards: vec![ShardId(3), ShardId(1)], load_share: 0.7, profile: vec![1.0; 24] };
+    let found = Insights { links: vec![link], clusters: vec![alike], ..Insights::default() };
+    let relations = found.relations();
+    assert_eq!(relations.clusters, [[ShardId(3), ShardId(1)]]);
+    brain.seeker.find(found);
     let related = || host.log.lock().unwrap().related.clone();
     let tick = brain.tick(&steady(1), &rules(Mode::Auto));
-    assert_eq!(related(), [vec![link]]);
+    assert_eq!(related(), std::slice::from_ref(&relations));
     let input = &tick.record.evaluations.iter().find(|e| e.role == Role::Forecast).unwrap().input;
     let (_, bytes) = tick.inputs.iter().find(|(digest, _)| digest == input).unwrap();
     let input: ForecastInput = postcard::from_bytes(bytes).unwrap();
-    assert_eq!(input.related, Some(vec![link]), "a replay must tell it, too");
+    assert_eq!(input.related, Some(relations.clone()), "a replay must tell it, too");
     brain.tick(&steady(2), &rules(Mode::Auto));
     assert_eq!(related().len(), 1);
     swap(&mut brain, "echo", 2);
     brain.tick(&steady(3), &rules(Mode::Auto));
-    assert_eq!(related(), [vec![link], vec![link]]);
+    assert_eq!(related(), [relations.clone(), relations]);
 }

@@ -8,7 +8,8 @@ const FRACTION_BITS: u32 = 23;
 const BIAS: i32 = 127;
 
 /// The logarithm to base 2 of a positive, normal number.
-pub(crate) fn log2(value: f32) -> f32 {
+#[must_use]
+pub fn log2(value: f32) -> f32 {
     let bits = value.to_bits();
     let exponent = (bits >> FRACTION_BITS) as i32 - BIAS;
     let fraction = f32::from_bits((bits & ((1 << FRACTION_BITS) - 1)) | ((BIAS as u32) << FRACTION_BITS));
@@ -20,7 +21,8 @@ pub(crate) fn log2(value: f32) -> f32 {
 }
 
 /// Two to the power of `exponent`, which is held within what an f32 can say.
-pub(crate) fn exp2(exponent: f32) -> f32 {
+#[must_use]
+pub fn exp2(exponent: f32) -> f32 {
     let exponent = exponent.clamp(EXPONENTS.0, EXPONENTS.1);
     let whole = exponent.floor();
     let rest = (exponent - whole) * std::f32::consts::LN_2;

@@ -1,6 +1,7 @@
-use crate::lead::Reach;
+//! How wide errors are, by the present unrest and the level expected.
+
 use crate::power::{exp2, log2};
-use crate::ridge::Ridge;
+use crate::ridge::Sums;
 use serde::{Deserialize, Serialize};
 
 /// An error of no size at all is taken for so many usual ones, so that it has a logarithm.
@@ -22,13 +23,31 @@ const UNREST_DISTRUST: f32 = 0.7;
 /// A constant, the unrest, the level.
 const FEATURES: usize = 3;
 
+/// How far a lead is on the way from the next step (0) to a day (1): in steps, and in their logarithm.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// In steps.
+    pub share: f32,
+    /// In their logarithm.
+    pub log_share: f32,
+}
+
+impl Reach {
+    /// Of `lead`, with days of `day` steps.
+    #[must_use]
+    pub fn new(day: u64, lead: u64) -> Self {
+        let log_share = log2(lead.max(1) as f32) / log2(day as f32 + 1.0);
+        Self { share: (lead as f32 / day as f32).min(1.0), log_share: log_share.clamp(0.0, 1.0) }
+    }
+}
+
 /// How wide errors at one lead are: as usual at that time of day, times a power of how restless the series is at present, times a power
 /// of the level expected. The powers, within 0 to 1, are learnt by regression of the errors' logarithms (a variance function: R. J.
 /// Carroll and D. Ruppert, "Transformation and weighting in regression", 1988). A power 1 of the level is what a logarithm of the load
 /// would stabilise, 1/2 what a square root would.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Width {
-    ridge: Ridge,
+pub struct Width {
+    sums: Sums,
     unrest: f32,
     level: f32,
 }
@@ -40,59 +59,67 @@ fn belief(reach: Reach) -> [f32; FEATURES] {
 
 impl Width {
     /// Before anything was seen.
-    pub(crate) fn new(reach: Reach) -> Self {
-        let mut width = Self { ridge: Ridge::new(&belief(reach)), unrest: 0.0, level: 0.0 };
-        width.take_powers(reach);
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
+        let mut width = Self { sums: Sums::new(FEATURES), unrest: 0.0, level: 0.0 };
+        width.fit(reach);
         width
     }
 
     /// The powers of unrest and level.
-    pub(crate) fn powers(&self) -> [f32; 2] {
+    #[must_use]
+    pub fn powers(&self) -> [f32; 2] {
         [self.unrest, self.level]
     }
 
     /// Learns from an error, in usual sizes, made at this [`unrest`] and [`level`].
-    pub(crate) fn learn(&mut self, reach: Reach, error: f32, unrest: f32, level: f32, keep: f32) {
+    pub fn learn(&mut self, reach: Reach, error: f32, unrest: f32, level: f32, keep: f32) {
         let size = log2(error.abs().min(MOST_ERROR) + LEAST_ERROR);
-        self.ridge.learn(&[1.0, unrest, level], size, &belief(reach), keep);
+        self.sums.learn(&[1.0, unrest, level], size, &belief(reach), keep);
+    }
+
+    /// Takes in what another has seen of the same lead.
+    pub fn add(&mut self, other: &Self) {
+        self.sums.add(&other.sums);
     }
 
     /// Fits anew.
-    pub(crate) fn fit(&mut self, reach: Reach) {
-        self.ridge.fit(&belief(reach), &STIFFNESS);
-        self.take_powers(reach);
-    }
-
-    fn take_powers(&mut self, reach: Reach) {
-        if let [_, unrest, level] = self.ridge.coefficients() {
-            self.unrest = unrest.clamp(0.0, 1.0) * (1.0 - UNREST_DISTRUST * reach.share);
-            self.level = level.clamp(0.0, 1.0);
-        }
+    pub fn fit(&mut self, reach: Reach) {
+        let mut found = [0.0; FEATURES];
+        self.sums.solve(&belief(reach), &STIFFNESS, &mut found);
+        let [_, unrest, level] = found;
+        self.unrest = unrest.clamp(0.0, 1.0) * (1.0 - UNREST_DISTRUST * reach.share);
+        self.level = level.clamp(0.0, 1.0);
     }
 
     /// Lets everything seen so far weigh `share` of what it weighed.
-    pub(crate) fn fade(&mut self, share: f32) {
-        self.ridge.fade(share);
+    pub fn fade(&mut self, share: f32) {
+        self.sums.fade(share);
     }
 
-    pub(crate) fn is_sound(&self) -> bool {
-        self.ridge.is_sound(FEATURES) && self.powers().iter().all(|power| (0.0..=1.0).contains(power))
+    /// Whether learning could have made it.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.sums.is_sound(FEATURES) && self.powers().iter().all(|power| (0.0..=1.0).contains(power))
     }
 }
 
 /// The unrest, as a logarithm, of a mean of errors in usual sizes.
-pub(crate) fn unrest(mean: f32) -> f32 {
+#[must_use]
+pub fn unrest(mean: f32) -> f32 {
     log2(mean.clamp(0.0, MOST_ERROR) + LEAST_ERROR)
 }
 
 /// A level, as a logarithm, in usual ones.
-pub(crate) fn level(expected: f32, usual: f32) -> f32 {
+#[must_use]
+pub fn level(expected: f32, usual: f32) -> f32 {
     let ratio = (expected / usual.max(LEAST_USUAL)).clamp(0.0, MOST_LEVEL);
     log2(ratio + LEVEL_OFFSET) - log2(1.0 + LEVEL_OFFSET)
 }
 
 /// A size times two to the power of `widening`.
-pub(crate) fn widened(size: f32, widening: f32) -> f32 {
+#[must_use]
+pub fn widened(size: f32, widening: f32) -> f32 {
     size * exp2(widening)
 }
 

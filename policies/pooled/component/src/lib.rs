@@ -1,0 +1,7 @@
+//! The policy `pooled` as a component.
+#![cfg(target_family = "wasm")]
+
+use forecasting_kit::guest::{Shell, bindings};
+
+type Component = Shell<pooled::Pooled>;
+bindings::export_forecaster!(Component with_types_in bindings);
