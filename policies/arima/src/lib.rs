@@ -16,7 +16,7 @@
 //!
 //! A fit looks at nothing but the history. There is one a week by default; daily in between a *renewal* learns the season anew, and the coefficients of
 //! the order found, or of one that regressions now prefer to it, while what is known of its errors stays: those were made in earnest. In its first week a
-//! series is fitted every six hours instead. Steps at which this is done differ from shard to shard; at any other, a step costs one step of the recursion.
+//! series, or one of fewer than 96 steps a day, is fitted every six hours instead. Steps at which this is done differ from shard to shard; at any other, a step costs one step of the recursion.
 //! Before the first fit, within the first day or two, the last value goes on.
 //!
 //! It fails where the load's past says nothing of its future: bursts at random are met by wide quantiles only. A timetable that is new is

@@ -49,8 +49,15 @@ fn mend(values: &mut [f32], horizon: usize) {
 /// The maximum is never below a step of it, and so are its quantiles.
 fn raise_to_paths(peaks: &mut [f32], paths: &[f32], horizon: usize, peak_steps: usize) {
     for (peak, path) in peaks.iter_mut().zip(paths.chunks_exact(horizon.max(1))) {
-        // `f32::max` passes over NaN.
-        *peak = path.iter().take(peak_steps).copied().fold(*peak, f32::max);
+        // Eight running maxima, which don't wait for one another. No comparison with NaN holds: it is passed over.
+        let mut highest = [*peak; 8];
+        let raise = |highest: &mut f32, value: &f32| *highest = if *value > *highest { *value } else { *highest };
+        let (eights, rest) = path[..peak_steps.min(path.len())].as_chunks::<8>();
+        for eight in eights {
+            highest.iter_mut().zip(eight).for_each(|(highest, value)| raise(highest, value));
+        }
+        highest.iter_mut().zip(rest).for_each(|(highest, value)| raise(highest, value));
+        *peak = highest.into_iter().fold(*peak, f32::max);
     }
 }
 
