@@ -14,7 +14,7 @@ pub(crate) struct Pool {
     /// The step after the last one observed.
     next: u64,
     shards: BTreeMap<ShardId, Shard>,
-    /// Each shard's offsets of the last day, as others see them.
+    /// Each shard's offsets of the last two days, as others see them.
     offsets: BTreeMap<ShardId, Ring>,
     /// The first one holds the shards that are in none of those told; empty before the first step.
     clusters: Vec<Cluster>,
@@ -46,7 +46,7 @@ impl Pool {
                 let home = self.told.homes.get(id).copied().unwrap_or(0);
                 let models = self.clusters.get(home).map_or(&[][..], Cluster::models);
                 self.shards.insert(*id, Shard::new(terms, first, home, models));
-                self.offsets.insert(*id, Ring::new(terms.seasons.day as usize + 1, first));
+                self.offsets.insert(*id, Ring::new(offset_steps(terms), first));
             }
             while self.shards.get(id).is_some_and(|shard| shard.next() < first) {
                 self.push(terms, *id, f32::NAN);
@@ -188,19 +188,22 @@ impl Pool {
 
     /// Whether observing could have made it.
     pub(crate) fn is_sound(&self, terms: &Terms) -> bool {
-        let day = terms.seasons.day as usize + 1;
         let homes = self.clusters.len();
         self.next < 2 * MAX_ID
             && homes == self.told.clusters + 1
             && homes <= MAX_CLUSTERS + 1
             && self.clusters.iter().all(|cluster| cluster.is_sound(terms, self.next))
             && self.shards.keys().eq(self.offsets.keys())
-            && self
-                .shards
-                .values()
-                .zip(self.offsets.values())
-                .all(|(shard, own)| shard.is_sound(terms, homes, self.next) && own.fits(day, shard.next()))
+            && self.shards.values().zip(self.offsets.values()).all(|(shard, own)| {
+                shard.is_sound(terms, homes, self.next) && own.fits(offset_steps(terms), shard.next())
+            })
     }
+}
+
+/// Steps of offsets kept: from a day ago a lag of up to a day is looked back, and all of that must be there whether a shard has come to the
+/// present step yet or not.
+fn offset_steps(terms: &Terms) -> usize {
+    2 * terms.seasons.day as usize + 1
 }
 
 /// Fits the model of a lead: for each cluster, and from there for each shard.
@@ -232,7 +235,7 @@ fn around<'a>(
     id: ShardId,
     home: usize,
 ) -> Option<Around<'a>> {
-    let links = told.links.of(id).iter();
+    let links = told.links.of(id).iter().filter(|link| u64::from(link.lag_steps) <= terms.seasons.day);
     let leaders = links.filter_map(|link| Some((*link, offsets.get(&link.leader)?))).collect();
     Some(Around { terms, cluster: clusters.get(home)?, own: offsets.get(&id)?, leaders })
 }
