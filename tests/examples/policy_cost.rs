@@ -63,6 +63,7 @@ fn view() -> ClusterView {
             background: vec![0.0; NODES * steps],
             used_bytes: vec![1 << 30; NODES],
             capacity_bytes: vec![1 << 40; NODES],
+            labels: Vec::new(),
         },
         shards: ShardColumns {
             ids: (1..=SHARDS as u64).map(ShardId).collect(),
@@ -84,6 +85,7 @@ fn view() -> ClusterView {
             max_utilisation: 0.9,
             leader_steps: 0.1,
         },
+        placement: Vec::new(),
         seed: 1,
     }
 }

@@ -89,6 +89,7 @@ fn view(seed: u32) -> ClusterView {
             background: vec![0.0; 5 * steps],
             used_bytes: vec![1 << 28; 5],
             capacity_bytes: vec![1 << 34; 5],
+            labels: Vec::new(),
         },
         shards: ShardColumns {
             ids: (1..=shards as u64).map(ShardId).collect(),
@@ -110,6 +111,7 @@ fn view(seed: u32) -> ClusterView {
             max_utilisation: 0.9,
             leader_steps: 0.1,
         },
+        placement: Vec::new(),
         seed,
     }
 }

@@ -130,6 +130,7 @@ fn view() -> ClusterView {
             background: vec![0.0; 6],
             used_bytes: vec![1 << 20; 3],
             capacity_bytes: vec![1 << 30; 3],
+            labels: Vec::new(),
         },
         shards: ShardColumns {
             ids: vec![ShardId(4), ShardId(9)],
@@ -151,6 +152,7 @@ fn view() -> ClusterView {
             max_utilisation: 0.9,
             leader_steps: 0.1,
         },
+        placement: Vec::new(),
         seed: 7,
     }
 }

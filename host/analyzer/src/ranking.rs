@@ -280,6 +280,7 @@ mod tests {
                 background: vec![0.0; 4],
                 used_bytes: vec![0; 2],
                 capacity_bytes: vec![1; 2],
+                labels: Vec::new(),
             },
             shards: ShardColumns {
                 ids: vec![ShardId(1), ShardId(2), ShardId(3)],
@@ -301,6 +302,7 @@ mod tests {
                 max_utilisation: 1.0,
                 leader_steps: 0.0,
             },
+            placement: Vec::new(),
             seed: 0,
         }
     }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::{
     Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
-    InstantMs, Keyspace, KeyspaceId, LoadBatch, Metric, Migration, Mode, Move, Node, NodeForecast, NodeId, NodeMetric,
-    NodeState, OperationId, Partitioning, Revision, Role, RouteVersion, ShardId, ShardMap,
+    InstantMs, Keyspace, KeyspaceId, Label, LoadBatch, Metric, Migration, Mode, Move, Node, NodeForecast, NodeId,
+    NodeMetric, NodeState, OperationId, Partitioning, PlacementRules, Revision, Role, RouteVersion, ShardId, ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why a node did not do as asked. The texts go to the caller as they are: sentences that say what to do.
@@ -111,8 +111,10 @@ pub struct NewKeyspace {
     pub replication_factor: u32,
     /// None: the cluster's own default (`advise`, or `auto` when embedded).
     pub mode: Option<Mode>,
-    /// Where the replicas of shard i start, leader first; empty: the node spreads them evenly.
+    /// Where the replicas of shard i start, leader first; empty: the node spreads them evenly, as far as the rules let it.
     pub placement: Vec<Vec<NodeId>>,
+    /// Where replicas may live.
+    pub rules: PlacementRules,
 }
 
 /// A node as the cluster sees it now.
@@ -120,6 +122,8 @@ pub struct NewKeyspace {
 pub struct NodeReport {
     /// As it declared itself.
     pub node: Node,
+    /// What it says of itself.
+    pub labels: BTreeSet<Label>,
     /// Its state.
     pub state: NodeState,
     /// Measured load units per second; NaN: not known.
@@ -336,6 +340,14 @@ pub trait Backend: Send + Sync + 'static {
     async fn create_keyspace(&self, new: NewKeyspace) -> Result<Keyspace, BackendError>;
     /// Sets what the loop may do in a keyspace by itself.
     async fn set_mode(&self, keyspace: KeyspaceId, mode: Mode) -> Result<Keyspace, BackendError>;
+    /// Where a keyspace's replicas may live.
+    async fn placement_rules(&self, keyspace: KeyspaceId) -> Result<PlacementRules, BackendError>;
+    /// Says where they may live, in place of what was said before; gives it as it is now.
+    async fn set_placement_rules(
+        &self,
+        keyspace: KeyspaceId,
+        rules: PlacementRules,
+    ) -> Result<PlacementRules, BackendError>;
 
     /// All nodes, by number.
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError>;

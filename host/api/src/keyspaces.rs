@@ -4,6 +4,7 @@ use crate::ApiState;
 use crate::backend::NewKeyspace;
 use crate::body::Json;
 use crate::key_text::decode_key;
+use crate::placement_rules::PlacementRulesInfo;
 use crate::problem::Problem;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -95,11 +96,14 @@ pub struct CreateKeyspace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Vec<u64>>>, example = json!(null))]
     pub placement: Option<Vec<Vec<NodeId>>>,
+    /// Where replicas may live; anywhere where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<PlacementRulesInfo>,
 }
 
 impl CreateKeyspace {
-    fn check(self) -> Result<NewKeyspace, Problem> {
-        let Self { name, partitioning, shards, split_points, replication_factor, mode, placement } = self;
+    fn check(self, map: &ShardMap) -> Result<NewKeyspace, Problem> {
+        let Self { name, partitioning, shards, split_points, replication_factor, mode, placement, rules } = self;
         if !Keyspace::is_valid_name(&name) || name == RESERVED_NAME {
             return Err(Problem::invalid(format!(
                 "a keyspace's name has 1 to 64 of `a-z 0-9 - _`, a letter first, and is not `{RESERVED_NAME}`: choose another."
@@ -159,7 +163,10 @@ impl CreateKeyspace {
                 "each entry of placement names {replication_factor} distinct nodes, the leader first."
             )));
         }
-        Ok(NewKeyspace { name, partitioning, split_points, replication_factor, mode, placement })
+        let rules = rules.unwrap_or_default().read(map)?;
+        // Its number is not known yet; it can't be named among the others either.
+        rules.check(KeyspaceId(0)).map_err(|why| Problem::invalid(format!("{why}.")))?;
+        Ok(NewKeyspace { name, partitioning, split_points, replication_factor, mode, placement, rules })
     }
 }
 
@@ -221,7 +228,7 @@ pub(crate) async fn create(
     State(state): State<Arc<ApiState>>,
     Json(body): Json<CreateKeyspace, MAX_CREATE_BYTES>,
 ) -> Result<impl IntoResponse, Problem> {
-    let new = body.check()?;
+    let new = body.check(&state.backend.shard_map())?;
     let shards = new.split_points.len() as u64 + 1;
     let keyspace = state.backend.create_keyspace(new).await?;
     let location = format!("/v1/keyspaces/{}", keyspace.name);

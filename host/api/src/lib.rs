@@ -25,6 +25,7 @@ mod node_usage;
 mod nodes;
 mod number;
 mod openapi;
+mod placement_rules;
 mod plans;
 mod policies;
 mod problem;
@@ -53,6 +54,7 @@ pub use kv::{CONSISTENCY_HEADER, INDEX_HEADER, MAX_SCAN_ROWS, NODE_HEADER, Page,
 pub use migrations::{MigrationInfo, MigrationQuery};
 pub use node_usage::{NodeForecastInfo, NodeHistoryInfo, NodeHistoryRow, NodePathInfo, UsageInfo, WindowAsk};
 pub use nodes::NodeInfo;
+pub use placement_rules::PlacementRulesInfo;
 pub use plans::{PlanInfo, ReleasePlan};
 pub use policies::{PolicyInfo, Standing};
 pub use problem::{PROBLEM_JSON, Problem};
@@ -176,6 +178,7 @@ impl Api {
             .routes(routes!(keyspaces::list, keyspaces::create))
             .routes(routes!(keyspaces::show))
             .routes(routes!(keyspaces::set_mode))
+            .routes(routes!(placement_rules::show, placement_rules::set))
             .routes(routes!(nodes::list))
             .routes(routes!(nodes::show))
             .routes(routes!(nodes::drain, nodes::undrain))

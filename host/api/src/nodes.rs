@@ -21,6 +21,10 @@ pub struct NodeInfo {
     /// Its failure domain.
     #[schema(value_type = u32, example = 1)]
     pub zone: ZoneId,
+    /// What it says of itself, `key=value`, for the placement rules of keyspaces.
+    #[serde(default)]
+    #[schema(example = json!(["disk=ssd"]))]
+    pub labels: Vec<String>,
     /// `up`, `draining`, `suspect` or `down`.
     #[schema(value_type = String, example = "up")]
     pub state: NodeState,
@@ -72,11 +76,12 @@ fn counts(map: &ShardMap) -> BTreeMap<NodeId, Counts> {
 }
 
 fn info(report: NodeReport, counts: &BTreeMap<NodeId, Counts>) -> NodeInfo {
-    let NodeReport { node, state, load, used_bytes, usage } = report;
+    let NodeReport { node, labels, state, load, used_bytes, usage } = report;
     let Counts { leaders, replicas } = counts.get(&node.id).copied().unwrap_or_default();
     NodeInfo {
         id: node.id,
         zone: node.zone,
+        labels: labels.iter().map(ToString::to_string).collect(),
         state,
         peer_addr: node.peer_addr,
         http_addr: node.http_addr,

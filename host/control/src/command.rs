@@ -7,10 +7,11 @@ use crate::state::rounds::SavedState;
 use crate::state::settings::Settings;
 use bytes::Bytes;
 use isobar_model::{
-    CheckedMove, Description, Digest, InstantMs, KeyspaceId, MigrationKind, Mode, Node, NodeId, OperationId,
-    Partitioning, RevisionStatus, Role, ShardId, Stage,
+    CheckedMove, Description, Digest, InstantMs, KeyspaceId, Label, MigrationKind, Mode, Node, NodeId, OperationId,
+    Partitioning, PlacementRules, RevisionStatus, Role, ShardId, Stage,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// First byte of every encoded proposal: a replica that reads another number refuses the command instead of guessing.
 const PROPOSAL_FORMAT: u8 = 1;
@@ -227,6 +228,20 @@ pub enum ControlCommand {
     BindDefaultForecaster {
         /// Its revision.
         revision: Digest,
+    },
+    /// What a node says of itself, in place of what it said before.
+    SetLabels {
+        /// Which.
+        node: NodeId,
+        /// Its labels.
+        labels: BTreeSet<Label>,
+    },
+    /// Says where a keyspace's replicas may live, in place of what was said before.
+    SetPlacementRules {
+        /// Which.
+        keyspace: KeyspaceId,
+        /// Where.
+        rules: PlacementRules,
     },
 }
 

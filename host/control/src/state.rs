@@ -12,6 +12,7 @@ pub(crate) mod json;
 mod keyspaces;
 pub(crate) mod migrations;
 mod nodes;
+mod placement;
 mod policies;
 pub(crate) mod rounds;
 pub(crate) mod settings;
@@ -29,6 +30,7 @@ use isobar_model::{
 use isobar_ports::ReplicatedState;
 use keyspaces::NewKeyspace;
 use migrations::{Advance, MigrationTotals, NewMigration};
+use placement::Placement;
 use rounds::{DecisionEntry, HeldPlan, SavedState};
 use serde::{Deserialize, Serialize};
 use settings::Settings;
@@ -37,8 +39,10 @@ use std::io;
 use std::sync::Arc;
 
 /// First byte of every snapshot.
-pub const SNAPSHOT_VERSION: u8 = 3;
-/// The version before had no default forecaster; all else is the same.
+pub const SNAPSHOT_VERSION: u8 = 4;
+/// The version before had no placement rules; all else is the same.
+const VERSION_WITHOUT_PLACEMENT: u8 = 3;
+/// The one before that had no default forecaster either.
 const VERSION_WITHOUT_DEFAULT: u8 = 2;
 
 /// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
@@ -76,8 +80,9 @@ pub struct ControlState {
     next_shard: u64,
     next_incarnation: u64,
     next_operation: u64,
-    /// Last, so that a snapshot without it is the beginning of one with it.
+    /// This and the next are last, so that a snapshot without them is the beginning of one with them.
     default_forecaster: DefaultForecaster,
+    placement: Placement,
 }
 
 impl Default for ControlState {
@@ -108,6 +113,7 @@ impl Default for ControlState {
             next_incarnation: 1,
             next_operation: 1,
             default_forecaster: DefaultForecaster::default(),
+            placement: Placement::default(),
         }
     }
 }
@@ -349,6 +355,8 @@ impl ControlState {
             C::DropHeldMoves { tick } => self.drop_held_moves(tick),
             C::BeginWithForecaster { policy } => self.begin_with_forecaster(policy),
             C::BindDefaultForecaster { revision } => self.bind_default_forecaster(revision),
+            C::SetLabels { node, labels } => self.set_labels(node, labels),
+            C::SetPlacementRules { keyspace, rules } => self.set_placement_rules(keyspace, rules),
         }
     }
 
@@ -376,7 +384,11 @@ impl ReplicatedState for ControlState {
             |bytes: &[u8]| decode_all(bytes).map_err(|e| bad(format!("the control snapshot can't be read: {e}")));
         *self = match snapshot.split_first() {
             Some((&SNAPSHOT_VERSION, rest)) => read(rest)?,
-            Some((&VERSION_WITHOUT_DEFAULT, rest)) => read(&[rest, &DefaultForecaster::encoded_absence()].concat())?,
+            Some((&VERSION_WITHOUT_PLACEMENT, rest)) => read(&[rest, &Placement::encoded_absence()].concat())?,
+            Some((&VERSION_WITHOUT_DEFAULT, rest)) => {
+                let absent = [DefaultForecaster::encoded_absence(), Placement::encoded_absence()].concat();
+                read(&[rest, &absent].concat())?
+            }
             Some((other, _)) => {
                 return Err(bad(format!(
                     "the control snapshot has version {other}, this release reads version {SNAPSHOT_VERSION}"

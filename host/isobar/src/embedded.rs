@@ -7,7 +7,7 @@ use isobar_control::Settings;
 use isobar_model::{Mode, NodeId, ZoneId};
 use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Clock, PolicyHost};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,6 +61,7 @@ impl Embedded {
                     cluster: spec.cluster.clone(),
                     id: NodeId(id),
                     zone: ZoneId(u32::try_from(id)?),
+                    labels: BTreeSet::new(),
                     data: spec.data.join(format!("node-{id}")),
                     http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                     peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

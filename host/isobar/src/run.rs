@@ -7,7 +7,7 @@ use crate::node::{Bound, RunningNode};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use isobar_control::Settings;
-use isobar_model::{Mode, NodeId, Role, ZoneId};
+use isobar_model::{Label, Mode, NodeId, Role, ZoneId};
 use isobar_ports::Clock;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,6 +41,9 @@ pub(crate) struct ServeArgs {
     /// Failure domain; the node's own where left out
     #[arg(long)]
     zone: Option<u32>,
+    /// What the node says of itself, for the placement rules of keyspaces: `disk=ssd`, `region=eu`; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<Label>,
     /// Load units per second it can carry (a read weighs 1, a write 2 on its leader and 1 on each follower)
     #[arg(long, default_value_t = 10_000.0)]
     capacity: f32,
@@ -126,6 +129,7 @@ pub(crate) async fn serve(args: ServeArgs, token: Option<String>) -> anyhow::Res
         cluster: args.cluster,
         id: args.id,
         zone: ZoneId(args.zone.unwrap_or(u32::try_from(args.id.0).unwrap_or(u32::MAX))),
+        labels: args.label.into_iter().collect(),
         data: args.data,
         http: args.http,
         peer: args.peer,

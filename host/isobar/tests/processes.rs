@@ -38,6 +38,8 @@ struct Cluster {
     nodes: Vec<Option<Process>>,
     http: reqwest::Client,
     options: &'static [&'static str],
+    /// A label of each node, as far as there is one.
+    labels: &'static [&'static str],
 }
 
 fn free_port() -> anyhow::Result<u16> {
@@ -51,10 +53,18 @@ impl Cluster {
 
     /// `options`: further ones of `isobar serve`.
     fn start_with(nodes: usize, options: &'static [&'static str]) -> anyhow::Result<Self> {
+        Self::start_labelled(nodes, options, &[])
+    }
+
+    fn start_labelled(
+        nodes: usize,
+        options: &'static [&'static str],
+        labels: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
         let ports = (0..nodes).map(|_| Ok((free_port()?, free_port()?))).collect::<anyhow::Result<Vec<_>>>()?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let nodes_down = (0..nodes).map(|_| None).collect();
-        let mut cluster = Self { folder: tempfile::tempdir()?, ports, nodes: nodes_down, http, options };
+        let mut cluster = Self { folder: tempfile::tempdir()?, ports, nodes: nodes_down, http, options, labels };
         for i in 0..nodes {
             cluster.start_node(i)?;
         }
@@ -66,6 +76,9 @@ impl Cluster {
         let (http, peer) = self.ports[i];
         command.args(["serve", "--tick-ms", "500", "--step-ms", "1000", "--id", &(i + 1).to_string()]);
         command.args(self.options);
+        if let Some(label) = self.labels.get(i) {
+            command.args(["--label", label]);
+        }
         command.arg("--data").arg(self.folder.path().join(format!("node-{}", i + 1)));
         command.args(["--http", &format!("127.0.0.1:{http}"), "--peer", &format!("127.0.0.1:{peer}")]);
         for (voter, (_, peer)) in self.ports.iter().enumerate().take(3) {
@@ -307,6 +320,47 @@ async fn policies_are_swapped_and_a_node_is_drained() -> anyhow::Result<()> {
 
 /// Forecasts of a new cluster come to be made by `best` without anybody's doing. Once an operator has unbound it, it stays so, whoever leads
 /// after all nodes have started again.
+/// Promise 5, for rules of placement: a keyspace in mode `advise` is brought to where its rule says, and a new one begins there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_live_where_their_keyspace_asks() -> anyhow::Result<()> {
+    let labels = &["rack=a", "disk=ssd", "disk=ssd", "disk=ssd", "rack=b"];
+    let cluster = Cluster::start_labelled(5, &["--default-forecaster", "none"], labels)?;
+    cluster.wait_for_nodes(5).await?;
+    let labelled = |nodes: &Value| (0..5).all(|i| nodes[i]["labels"] == json!([labels[i]])).then_some(());
+    cluster.wait("labels", 0, "/v1/nodes", labelled).await?;
+    cluster.create("notes", 4).await?;
+    for i in 0..20 {
+        cluster.put(&format!("k{i}"), &format!("value {i}")).await?;
+    }
+    let elsewhere = |shards: &Value, keyspace: &str| {
+        let of = shards["shards"].as_array()?.iter().filter(|shard| shard["keyspace"] == keyspace);
+        let replicas = of.flat_map(|shard| shard["replicas"].as_array().cloned().unwrap_or_default());
+        Some(replicas.filter(|replica| [json!(1), json!(5)].contains(&replica["node"])).count())
+    };
+    let spread = cluster.get(0, "/v1/shards").await?;
+    assert!(elsewhere(&spread, "notes").context("shards")? > 0, "balanced by count: {spread}");
+
+    let rules = json!({"require": ["disk=ssd"]});
+    let put = cluster.http.put(cluster.url(3, "/v1/keyspaces/notes/rules")).json(&rules);
+    let (status, told) = cluster.send(put).await?;
+    assert_eq!((status, &told["require"]), (200, &json!(["disk=ssd"])), "{told}");
+    let home = |shards: &Value| (elsewhere(shards, "notes")? == 0).then_some(());
+    cluster.wait("all replicas on nodes with an SSD", 0, "/v1/shards", home).await?;
+    for i in 0..20 {
+        assert_eq!(cluster.read(i % 5, &format!("k{i}")).await?.as_deref(), Some(format!("value {i}").as_str()));
+    }
+    let by_hand = json!({"from": 2, "to": 5});
+    let (status, refused) = cluster.send(cluster.http.post(cluster.url(0, "/v1/shards/1/move")).json(&by_hand)).await?;
+    assert!(status == 409 || status == 422, "{status}: {refused}");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("labels")), "{refused}");
+
+    let body = json!({"name": "more", "partitioning": "hash", "shards": 3, "rules": rules});
+    let (status, answer) = cluster.send(cluster.http.post(cluster.url(0, "/v1/keyspaces")).json(&body)).await?;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(elsewhere(&cluster.get(0, "/v1/shards").await?, "more"), Some(0));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_cluster_forecasts_by_best_until_an_operator_decides_otherwise() -> anyhow::Result<()> {
     let mut cluster = Cluster::start(3)?;

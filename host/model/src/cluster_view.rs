@@ -2,6 +2,7 @@
 
 use crate::ids::{InstantMs, KeyspaceId, NodeId, ShardId, ZoneId};
 use crate::node::NodeState;
+use crate::placement_rules::Label;
 use serde::{Deserialize, Serialize};
 
 /// Nodes as columns: entry i of each list is node i. Loads and capacities in load units per second.
@@ -23,6 +24,8 @@ pub struct NodeColumns {
     pub used_bytes: Vec<u64>,
     /// Bytes that fit.
     pub capacity_bytes: Vec<u64>,
+    /// What they say of themselves, ascending; empty: no node says anything.
+    pub labels: Vec<Vec<Label>>,
 }
 
 /// Shards in the policy's scope, as columns.
@@ -56,6 +59,19 @@ impl ShardColumns {
     pub fn replicas_of(&self, i: usize) -> &[u32] {
         &self.replicas[self.replica_offsets[i] as usize..self.replica_offsets[i + 1] as usize]
     }
+}
+
+/// Where replicas of one keyspace may live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspacePlacement {
+    /// Which keyspace.
+    pub keyspace: KeyspaceId,
+    /// Indices of the nodes whose labels fit, ascending.
+    pub nodes: Vec<u32>,
+    /// No node holds replicas of it and of one of these, ascending; told of both.
+    pub apart: Vec<KeyspaceId>,
+    /// Nodes that hold replicas of it hold some of each of these, ascending.
+    pub together: Vec<KeyspaceId>,
 }
 
 /// A move that is being carried out.
@@ -107,6 +123,8 @@ pub struct ClusterView {
     pub moving: Vec<InFlight>,
     /// Host rules worth knowing.
     pub limits: PlacementLimits,
+    /// Where replicas may live, by keyspace, ascending; those that are missing: anywhere.
+    pub placement: Vec<KeyspacePlacement>,
     /// A policy's only source of chance.
     pub seed: u32,
 }

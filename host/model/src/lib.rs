@@ -13,12 +13,13 @@ pub mod kv;
 pub mod load;
 pub mod migration;
 pub mod node;
+pub mod placement_rules;
 pub mod plan;
 pub mod policy;
 pub mod shard_map;
 pub mod utilisation;
 
-pub use cluster_view::{ClusterView, InFlight, NodeColumns, PlacementLimits, ShardColumns};
+pub use cluster_view::{ClusterView, InFlight, KeyspacePlacement, NodeColumns, PlacementLimits, ShardColumns};
 pub use decision::{DecisionRecord, EvaluationRecord};
 pub use forecast::{ForecastAnswerer, ForecastBatch, ForecastRequest};
 pub use ids::{
@@ -30,6 +31,7 @@ pub use kv::{Consistency, KvError, KvOp, KvReply, KvRequest};
 pub use load::{LoadBatch, LoadSample, LoadWeights, Metric};
 pub use migration::{Migration, MigrationKind, Stage};
 pub use node::{Node, NodeState};
+pub use placement_rules::{Label, PlacementRules};
 pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
 pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
 pub use shard_map::{KeyRange, Replica, Shard, ShardMap};

@@ -66,6 +66,12 @@ pub enum Rule {
     DistinctNodes,
     /// Replicas of a shard live in distinct zones, where there are zones enough.
     DistinctZones,
+    /// The destination's labels are not what the keyspace requires, or among those it forbids.
+    NodeLabels,
+    /// The destination holds replicas of a keyspace that is to be apart.
+    KeyspacesApart,
+    /// The destination holds no replica of a keyspace that is to be together.
+    KeyspacesTogether,
     /// The destination is draining, suspect or down.
     NodeNotReady,
     /// Replication never falls below its factor.

@@ -1,7 +1,8 @@
-//! What the host moves by itself: everything away from nodes that are being emptied. Leaders first, as that is quick and takes the
-//! load off; then replicas, each to the least loaded node that may take it.
+//! What the host moves by itself: everything away from nodes that are being emptied, and replicas away from nodes that their keyspace's
+//! placement rules do not allow. Leaders first, as that is quick and takes the load off; then replicas, each to the least loaded node that
+//! may take it.
 
-use crate::plan_check::{Origin, PlanCheck};
+use crate::plan_check::{Origin, PlanCheck, Standing, unfit};
 use isobar_model::{Action, CheckedMove, Move, NodeState, Verdict};
 use std::cmp::Ordering;
 
@@ -11,17 +12,56 @@ const MAX_MOVES: usize = 32;
 /// Most notes on shards that find no place.
 const MAX_NOTES: usize = 8;
 
-/// Judges and takes as done the moves that empty the draining nodes, as many as the rules and this round allow. The second value says, for
-/// people, what holds shards back; limits on moves in flight are not worth a note.
+/// Judges and takes as done the moves that empty the draining nodes and bring replicas home, as many as the rules and this round allow. The
+/// second value says, for people, what holds shards back; limits on moves in flight are not worth a note.
 pub fn drain(check: &mut PlanCheck<'_>) -> (Vec<CheckedMove>, Vec<String>) {
     let mut found = Found::default();
     let view = check.view();
-    let draining = |node: &usize| view.nodes.states[*node] == NodeState::Draining;
-    for node in (0..view.nodes.ids.len()).filter(draining) {
-        found.leaders(check, node);
-        found.replicas(check, node);
+    for node in 0..view.nodes.ids.len() {
+        if view.nodes.states[node] == NodeState::Draining {
+            found.leaders(check, node, Why::Draining);
+            found.replicas(check, node, Why::Draining);
+        }
+    }
+    // Nodes that do not answer can't give a replica away.
+    let gives = |node: &usize| view.nodes.states[*node] == NodeState::Up;
+    if !view.placement.is_empty() {
+        for node in (0..view.nodes.ids.len()).filter(gives) {
+            found.leaders(check, node, Why::Unfit);
+            found.replicas(check, node, Why::Unfit);
+        }
     }
     (found.moves, found.notes)
+}
+
+/// Why shards leave a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is being emptied.
+    Draining,
+    /// Their keyspace's placement rules do not allow it.
+    Unfit,
+}
+
+impl Why {
+    /// Whether it concerns this shard, and what is to be said of it.
+    fn concerns(self, check: &PlanCheck<'_>, node: usize, shard: usize) -> Option<String> {
+        let view = check.view();
+        match self {
+            Self::Draining => Some(format!("node {} is draining", view.nodes.ids[node])),
+            Self::Unfit => {
+                let keyspace = view.shards.keyspaces[shard];
+                unfit(view, check.picture(), keyspace, node, Standing::IsThere).map(|(_, detail)| detail)
+            }
+        }
+    }
+
+    /// Followers that may take the lead: not those that are to leave in their turn.
+    fn heirs(self, check: &PlanCheck<'_>, shard: usize) -> Vec<usize> {
+        let view = check.view();
+        let followers = check.picture().replicas(view, shard).iter().skip(1).map(|&node| node as usize);
+        followers.filter(|&node| self == Self::Draining || self.concerns(check, node, shard).is_none()).collect()
+    }
 }
 
 #[derive(Default)]
@@ -31,7 +71,7 @@ struct Found {
 }
 
 impl Found {
-    fn leaders(&mut self, check: &mut PlanCheck<'_>, node: usize) {
+    fn leaders(&mut self, check: &mut PlanCheck<'_>, node: usize, why: Why) {
         let view = check.view();
         for shard in 0..view.shards.ids.len() {
             if self.moves.len() >= MAX_MOVES {
@@ -39,16 +79,22 @@ impl Found {
             }
             let replicas = check.picture().replicas(view, shard);
             let leads = replicas.first().is_some_and(|&leader| leader as usize == node);
-            if leads && !check.picture().is_moving(view.shards.ids[shard]) {
-                let followers = replicas[1..].iter().map(|&n| n as usize).collect();
-                self.first_that_fits(check, node, shard, followers, |target| {
+            if leads
+                && !check.picture().is_moving(view.shards.ids[shard])
+                && let Some(reason) = why.concerns(check, node, shard)
+            {
+                let heirs = why.heirs(check, shard);
+                if heirs.is_empty() && why == Why::Unfit {
+                    continue;
+                }
+                self.first_that_fits(check, shard, heirs, &reason, |target| {
                     Action::TransferLeader(view.nodes.ids[target])
                 });
             }
         }
     }
 
-    fn replicas(&mut self, check: &mut PlanCheck<'_>, node: usize) {
+    fn replicas(&mut self, check: &mut PlanCheck<'_>, node: usize, why: Why) {
         let view = check.view();
         let source = view.nodes.ids[node];
         for shard in 0..view.shards.ids.len() {
@@ -61,12 +107,14 @@ impl Found {
             let holds = replicas.contains(&(node as u32));
             // A leader with followers hands its leadership over first; its replica's turn comes once that is done.
             let leads = replicas.first().is_some_and(|&leader| leader as usize == node) && replicas.len() > 1;
-            let stuck = leads && !replicas[1..].iter().any(|&n| view.nodes.states[n as usize] == NodeState::Up);
+            let heirs = why.heirs(check, shard);
+            let stuck = leads && !heirs.iter().any(|&n| view.nodes.states[n] == NodeState::Up);
             if !holds || (leads && !stuck) || check.picture().is_moving(view.shards.ids[shard]) {
                 continue;
             }
+            let Some(reason) = why.concerns(check, node, shard) else { continue };
             let others = (0..view.nodes.ids.len()).filter(|&n| !replicas.contains(&(n as u32))).collect();
-            self.first_that_fits(check, node, shard, others, |target| Action::MoveReplica {
+            self.first_that_fits(check, shard, others, &reason, |target| Action::MoveReplica {
                 source,
                 target: view.nodes.ids[target],
             });
@@ -76,9 +124,9 @@ impl Found {
     fn first_that_fits(
         &mut self,
         check: &mut PlanCheck<'_>,
-        node: usize,
         shard: usize,
         mut targets: Vec<usize>,
+        reason: &str,
         action: impl Fn(usize) -> Action,
     ) {
         let view = check.view();
@@ -87,7 +135,7 @@ impl Found {
             let busy = |n| check.picture().utilisation(view, n);
             busy(a).partial_cmp(&busy(b)).unwrap_or(Ordering::Equal).then(a.cmp(&b))
         });
-        let (id, source) = (view.shards.ids[shard], view.nodes.ids[node]);
+        let id = view.shards.ids[shard];
         let mut first_refusal = None;
         for target in targets {
             let wanted = Move {
@@ -96,7 +144,7 @@ impl Found {
                 urgency: 1.0,
                 start_by: view.now,
                 gain: 0.0,
-                reason: format!("node {source} is draining"),
+                reason: reason.to_owned(),
             };
             match check.verdict(&wanted, Origin::Drain) {
                 Verdict::Accepted | Verdict::Held { .. } => {
@@ -108,8 +156,8 @@ impl Found {
         }
         let note = match first_refusal {
             Some((isobar_model::Rule::InFlightPerNode, _)) => return,
-            Some((_, detail)) => format!("shard {id} stays on draining node {source}: {detail}"),
-            None => format!("shard {id} stays on draining node {source}: no node is up to take it"),
+            Some((_, detail)) => format!("{reason}, yet shard {id} stays: {detail}"),
+            None => format!("{reason}, yet shard {id} stays: no node is up to take it"),
         };
         if self.notes.len() < MAX_NOTES {
             self.notes.push(note);

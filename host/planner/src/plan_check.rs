@@ -10,7 +10,10 @@ pub use round::{CheckSettings, KeyspaceRule, Origin, RoundInput};
 
 use crate::budget::Spent;
 use isobar_model::ids::MAX_ID;
-use isobar_model::{Action, CheckedMove, ClusterView, Mode, Move, NodeId, NodeState, Rule, ShardId, Verdict};
+use isobar_model::{
+    Action, CheckedMove, ClusterView, KeyspaceId, KeyspacePlacement, Mode, Move, NodeId, NodeState, Rule, ShardId,
+    Verdict,
+};
 use picture::Picture;
 use std::collections::BTreeSet;
 
@@ -142,7 +145,7 @@ impl<'a> PlanCheck<'a> {
         match proposed.action {
             Action::MoveReplica { source, target } => {
                 let (from, to) = (self.node(source)?, self.node(target)?);
-                self.relocation(picture, shard, from, to)?;
+                self.relocation(picture, shard, from, to, origin)?;
                 self.unhurried(picture, shard, proposed, origin, self.input.settings.min_gain_replica)?;
                 self.headroom(picture, shard, proposed.action, from, to, origin)?;
                 self.budgets(picture, self.view.shards.bytes[shard], origin)
@@ -173,7 +176,14 @@ impl<'a> PlanCheck<'a> {
     }
 
     /// What keeps the data safe when a replica moves.
-    fn relocation(&self, picture: &Picture, shard: usize, from: usize, to: usize) -> Result<(), Broken> {
+    fn relocation(
+        &self,
+        picture: &Picture,
+        shard: usize,
+        from: usize,
+        to: usize,
+        origin: Origin,
+    ) -> Result<(), Broken> {
         let nodes = &self.view.nodes;
         self.holds(picture, shard, from)?;
         if from == to {
@@ -185,6 +195,8 @@ impl<'a> PlanCheck<'a> {
         }
         self.not_moving(picture, shard)?;
         self.ready(to)?;
+
+        self.at_home(picture, shard, from, to, origin)?;
 
         let zone = |node: u32| nodes.zones[node as usize];
         let others = || replicas.iter().copied().filter(|&node| node as usize != from);
@@ -219,6 +231,27 @@ impl<'a> PlanCheck<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What the keyspace asks of the nodes that its replicas live on. Of moves under way the worst is taken: for who is to be apart, that
+    /// replicas are at both ends; for who is to be together, that they are at neither.
+    fn at_home(&self, picture: &Picture, shard: usize, from: usize, to: usize, origin: Origin) -> Result<(), Broken> {
+        let (view, keyspace) = (self.view, self.view.shards.keyspaces[shard]);
+        if let Some((rule, detail)) = unfit(view, picture, keyspace, to, Standing::Comes) {
+            return Err((rule, detail));
+        }
+        if !is_policy(origin) || picture.least_held(from, keyspace) != 1 {
+            return Ok(());
+        }
+        let needs = |p: &&KeyspacePlacement| p.together.contains(&keyspace) && picture.most_held(from, p.keyspace) > 0;
+        match view.placement.iter().find(needs) {
+            Some(left) => {
+                let (node, other) = (view.nodes.ids[from], left.keyspace);
+                let detail = format!("node {node} would hold replicas of keyspace {other} without any of {keyspace}");
+                Err((Rule::KeyspacesTogether, detail))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether leadership can go to `to`; from where it would go.
@@ -342,6 +375,39 @@ impl<'a> PlanCheck<'a> {
         let rule = self.input.keyspaces.get(&self.view.shards.keyspaces[shard]);
         rule.map_or(self.view.shards.replicas_of(shard).len() as u32, |rule| rule.replication_factor)
     }
+}
+
+/// Whether a replica is to come to a node or is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Comes,
+    /// Of two keyspaces that are to be apart the younger one gives way: if both did, neither would gain by it.
+    IsThere,
+}
+
+/// Why a node is no place for replicas of a keyspace, by the keyspace's rules.
+pub(crate) fn unfit(
+    view: &ClusterView,
+    picture: &Picture,
+    keyspace: KeyspaceId,
+    node: usize,
+    standing: Standing,
+) -> Option<Broken> {
+    let at = view.placement.binary_search_by_key(&keyspace, |placement| placement.keyspace).ok()?;
+    let (rules, id) = (&view.placement[at], view.nodes.ids[node]);
+    if rules.nodes.binary_search(&(node as u32)).is_err() {
+        let detail = format!("node {id} has not the labels that keyspace {keyspace} asks for");
+        return Some((Rule::NodeLabels, detail));
+    }
+    let gives_way = |other: KeyspaceId| standing == Standing::Comes || other < keyspace;
+    let beside = |other: &&KeyspaceId| gives_way(**other) && picture.most_held(node, **other) > 0;
+    if let Some(other) = rules.apart.iter().find(beside) {
+        let detail = format!("node {id} holds replicas of keyspace {other}, apart from which {keyspace} is to be");
+        return Some((Rule::KeyspacesApart, detail));
+    }
+    let other = rules.together.iter().find(|&&other| picture.least_held(node, other) == 0)?;
+    let detail = format!("node {id} holds no replica of keyspace {other}, together with which {keyspace} is to be");
+    Some((Rule::KeyspacesTogether, detail))
 }
 
 fn is_policy(origin: Origin) -> bool {

@@ -2,10 +2,10 @@
 
 use crate::{CheckSettings, KeyspaceRule, NodeFact, RoundInput, ShardFact, Spent, ViewInput};
 use isobar_model::{
-    Action, ClusterView, InFlight, InstantMs, KeyspaceId, Mode, Move, NodeId, NodeState, PlacementLimits, ShardId,
-    ZoneId,
+    Action, ClusterView, InFlight, InstantMs, KeyspaceId, Mode, Move, NodeId, NodeState, PlacementLimits,
+    PlacementRules, ShardId, ZoneId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const NOW: InstantMs = InstantMs(100_000_000);
 pub(crate) const COOL_DOWN_MS: u64 = 3_600_000;
@@ -29,6 +29,7 @@ pub(crate) fn node(id: u64, zone: u32) -> NodeFact {
         capacity: 100.0,
         used_bytes: 0,
         capacity_bytes: 1_000,
+        labels: BTreeSet::new(),
     }
 }
 
@@ -49,6 +50,19 @@ pub(crate) fn shard(id: u64, replicas: &[u64], load: f32) -> ShardFact {
 }
 
 pub(crate) fn view(nodes: Vec<NodeFact>, shards: Vec<ShardFact>, moving: Vec<InFlight>) -> ClusterView {
+    input(nodes, shards, moving).build()
+}
+
+/// With nothing in flight, and placement rules.
+pub(crate) fn placed(
+    nodes: Vec<NodeFact>,
+    shards: Vec<ShardFact>,
+    placement: BTreeMap<KeyspaceId, PlacementRules>,
+) -> ClusterView {
+    ViewInput { placement, ..input(nodes, shards, vec![]) }.build()
+}
+
+fn input(nodes: Vec<NodeFact>, shards: Vec<ShardFact>, moving: Vec<InFlight>) -> ViewInput {
     ViewInput {
         now: NOW,
         step_ms: 300_000,
@@ -58,9 +72,9 @@ pub(crate) fn view(nodes: Vec<NodeFact>, shards: Vec<ShardFact>, moving: Vec<InF
         shards,
         moving,
         limits: limits(),
+        placement: BTreeMap::new(),
         seed: 1,
     }
-    .build()
 }
 
 pub(crate) fn keyspaces(mode: Mode) -> BTreeMap<KeyspaceId, KeyspaceRule> {

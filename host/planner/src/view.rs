@@ -1,10 +1,10 @@
 //! Builds the cluster view: rows of facts become columns, nodes become indices, what is out of scope becomes background.
 
 use isobar_model::{
-    ClusterView, InFlight, InstantMs, KeyspaceId, NodeColumns, NodeId, NodeState, PlacementLimits, ShardColumns,
-    ShardId, ZoneId,
+    ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, Label, NodeColumns, NodeId, NodeState,
+    PlacementLimits, PlacementRules, ShardColumns, ShardId, ZoneId,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What is known of one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct NodeFact {
     pub used_bytes: u64,
     /// Bytes that fit.
     pub capacity_bytes: u64,
+    /// What it says of itself.
+    pub labels: BTreeSet<Label>,
 }
 
 /// What is known of one shard.
@@ -67,6 +69,8 @@ pub struct ViewInput {
     pub moving: Vec<InFlight>,
     /// Host rules worth knowing.
     pub limits: PlacementLimits,
+    /// Where replicas may live, by keyspace; those that are missing: anywhere.
+    pub placement: BTreeMap<KeyspaceId, PlacementRules>,
     /// The policy's only source of chance.
     pub seed: u32,
 }
@@ -83,6 +87,9 @@ impl ViewInput {
         let steps = self.steps as usize;
         let at: HashMap<NodeId, u32> = self.nodes.iter().map(|n| n.id).zip(0..).collect();
         let median = median_of(&self.quantiles);
+        let placement = placement(&self.placement, &self.nodes);
+        let is_labelled = self.nodes.iter().any(|node| !node.labels.is_empty());
+        let labels = |node: &NodeFact| node.labels.iter().cloned().collect();
 
         let mut nodes = NodeColumns {
             ids: self.nodes.iter().map(|n| n.id).collect(),
@@ -93,6 +100,7 @@ impl ViewInput {
             background: vec![0.0; self.nodes.len() * steps],
             used_bytes: self.nodes.iter().map(|n| n.used_bytes).collect(),
             capacity_bytes: self.nodes.iter().map(|n| n.capacity_bytes).collect(),
+            labels: if is_labelled { self.nodes.iter().map(labels).collect() } else { Vec::new() },
         };
         let mut shards = ShardColumns { replica_offsets: vec![0], ..ShardColumns::default() };
         for mut shard in self.shards {
@@ -136,9 +144,35 @@ impl ViewInput {
             shards,
             moving: self.moving,
             limits: self.limits,
+            placement,
             seed: self.seed,
         }
     }
+}
+
+/// Labels become indices of nodes, and being apart is told of both.
+fn placement(rules: &BTreeMap<KeyspaceId, PlacementRules>, nodes: &[NodeFact]) -> Vec<KeyspacePlacement> {
+    let mut apart: BTreeMap<KeyspaceId, BTreeSet<KeyspaceId>> = BTreeMap::new();
+    for (&keyspace, rules) in rules {
+        for &other in &rules.apart {
+            apart.entry(keyspace).or_default().insert(other);
+            apart.entry(other).or_default().insert(keyspace);
+        }
+    }
+    let asked = |keyspace: &KeyspaceId| rules.get(keyspace).is_some_and(|rules| !rules.is_empty());
+    let named: BTreeSet<KeyspaceId> = rules.keys().copied().filter(asked).chain(apart.keys().copied()).collect();
+    let none = PlacementRules::default();
+    let of = |keyspace: KeyspaceId| {
+        let rules = rules.get(&keyspace).unwrap_or(&none);
+        let fits = (0..).zip(nodes).filter(|(_, node)| rules.fits(&node.labels)).map(|(index, _)| index);
+        KeyspacePlacement {
+            keyspace,
+            nodes: fits.collect(),
+            apart: apart.get(&keyspace).into_iter().flatten().copied().collect(),
+            together: rules.together.iter().copied().collect(),
+        }
+    };
+    named.into_iter().map(of).collect()
 }
 
 /// Index of the quantile next to one half; 0 where there is none.
@@ -165,6 +199,7 @@ mod tests {
             capacity: 100.0,
             used_bytes: 0,
             capacity_bytes: 1 << 30,
+            labels: BTreeSet::new(),
         }
     }
 
@@ -192,8 +227,24 @@ mod tests {
             leader_steps: 0.0,
         };
         let quantiles = vec![0.1, 0.5];
-        ViewInput { now: InstantMs(1), step_ms: 1, steps: 2, quantiles, nodes, shards, moving: vec![], limits, seed: 0 }
-            .build()
+        let placement = BTreeMap::from([
+            (KeyspaceId(1), PlacementRules { require: ["disk=ssd".parse().unwrap()].into(), ..Default::default() }),
+            (KeyspaceId(2), PlacementRules { apart: [KeyspaceId(3)].into(), ..Default::default() }),
+            (KeyspaceId(4), PlacementRules::default()),
+        ]);
+        ViewInput {
+            now: InstantMs(1),
+            step_ms: 1,
+            steps: 2,
+            quantiles,
+            nodes,
+            shards,
+            moving: vec![],
+            limits,
+            placement,
+            seed: 0,
+        }
+        .build()
     }
 
     #[test]
@@ -204,6 +255,17 @@ mod tests {
         assert_eq!(view.shards.replicas_of(1), [1, 0]);
         assert_eq!(view.nodes.load, [1.0 + 2.0, 4.0]);
         assert_eq!(view.nodes.background, [0.0; 4]);
+    }
+
+    #[test]
+    fn labels_become_nodes_and_being_apart_is_told_of_both() {
+        let labelled = NodeFact { labels: ["disk=ssd".parse().unwrap()].into(), ..node(20) };
+        let view = build(vec![node(30), labelled, node(10)], vec![]);
+        assert_eq!(view.nodes.labels.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0]);
+        let told: Vec<_> =
+            view.placement.iter().map(|p| (p.keyspace.0, p.nodes.as_slice(), p.apart.as_slice())).collect();
+        let (two, three) = ([KeyspaceId(2)], [KeyspaceId(3)]);
+        assert_eq!(told, [(1, &[1][..], &[][..]), (2, &[0, 1, 2][..], &three[..]), (3, &[0, 1, 2][..], &two[..])]);
     }
 
     #[test]

@@ -301,6 +301,7 @@ mod tests {
                 background: vec![0.0; 2],
                 used_bytes: vec![0; 2],
                 capacity_bytes: vec![1 << 30; 2],
+                labels: Vec::new(),
             },
             shards: ShardColumns {
                 ids: vec![ShardId(7)],
@@ -322,6 +323,7 @@ mod tests {
                 max_utilisation: 0.9,
                 leader_steps: 0.0,
             },
+            placement: Vec::new(),
             seed: 1,
         }
     }

@@ -4,8 +4,8 @@
 use crate::check;
 use crate::sandbox::Tenant;
 use isobar_model::{
-    Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, Link, LoadBatch, Metric, Move, NodeId,
-    NodeState, Plan, Relations, ShardId,
+    Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, KeyspaceId, KeyspacePlacement, Label,
+    Link, LoadBatch, Metric, Move, NodeId, NodeState, Plan, Relations, ShardId,
 };
 use isobar_ports::PolicyFailure;
 
@@ -217,6 +217,7 @@ impl From<&ClusterView> for View {
                 background: nodes.background.clone(),
                 used_bytes: nodes.used_bytes.clone(),
                 capacity_bytes: nodes.capacity_bytes.clone(),
+                labels: nodes.labels.iter().map(|labels| labels.iter().map(Label::to_string).collect()).collect(),
             },
             shards: wire_place::Shards {
                 ids: shard_ids(&shards.ids),
@@ -248,8 +249,19 @@ impl From<&ClusterView> for View {
                 max_utilisation: limits.max_utilisation,
                 leader_steps: limits.leader_steps,
             },
+            placement: view.placement.iter().map(keyspace_placement).collect(),
             seed: view.seed,
         })
+    }
+}
+
+fn keyspace_placement(placement: &KeyspacePlacement) -> wire_place::KeyspacePlacement {
+    let ids = |keyspaces: &[KeyspaceId]| keyspaces.iter().map(|keyspace| keyspace.0).collect();
+    wire_place::KeyspacePlacement {
+        keyspace: placement.keyspace.0,
+        nodes: placement.nodes.clone(),
+        apart: ids(&placement.apart),
+        together: ids(&placement.together),
     }
 }
 

@@ -1,3 +1,4 @@
+use crate::homes::Homes;
 use crate::policy::Failure;
 use isobar_model::{Action, ClusterView, InstantMs, Move, NodeState, ShardId};
 
@@ -44,6 +45,7 @@ pub struct Board<'a> {
     data_moves: Vec<u32>,
     /// Zones the nodes that are up make up.
     zones: usize,
+    homes: Homes,
     proposed: Vec<Move>,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Board<'a> {
                 .collect(),
             data_moves: vec![0; view.nodes.ids.len()],
             zones: 0,
+            homes: Homes::new(view),
             proposed: Vec::new(),
         };
         let mut zones: Vec<_> = view
@@ -92,7 +95,10 @@ impl<'a> Board<'a> {
             let at = |node: usize| replicas.iter().position(|&n| n == node);
             match (moving.leader_only, at(target), source.ok().and_then(at)) {
                 (true, Some(slot), _) => replicas.swap(0, slot),
-                (false, None, Some(slot)) => replicas[slot] = target,
+                (false, None, Some(slot)) => {
+                    let source = std::mem::replace(&mut replicas[slot], target);
+                    board.homes.moves(view.shards.keyspaces[shard], source, target);
+                }
                 // Done already, or not begun: as it is now.
                 (true, None, _) | (false, Some(_), _) | (false, None, None) => {}
             }
@@ -154,6 +160,7 @@ impl<'a> Board<'a> {
                     && !replicas.contains(&target)
                     && self.data_moves[replicas[slot]] < per_node
                     && self.data_moves[target] < per_node
+                    && self.homes.allow(self.view, self.view.shards.keyspaces[shard], replicas[slot], target)
                     && nodes.used_bytes[target].saturating_add(self.view.shards.bytes[shard])
                         <= nodes.capacity_bytes[target]
                     && (replicas.len() > self.zones
@@ -177,6 +184,7 @@ impl<'a> Board<'a> {
             }
             Step::Relocate { slot, target, .. } => {
                 let source = std::mem::replace(&mut replicas[slot], target);
+                self.homes.moves(self.view.shards.keyspaces[shard], source, target);
                 self.data_moves[source] += 1;
                 self.data_moves[target] += 1;
                 Action::MoveReplica { source: ids[source], target: ids[target] }
@@ -229,6 +237,8 @@ fn check(view: &ClusterView) -> Result<(), Failure> {
     let (nodes, shards) = (&view.nodes, &view.shards);
     let (n, s, steps) = (nodes.ids.len(), shards.ids.len(), view.steps as usize);
     let fits = nodes.zones.len() == n
+        && shards.keyspaces.len() == s
+        && view.placement.is_sorted_by(|a, b| a.keyspace < b.keyspace)
         && nodes.states.len() == n
         && nodes.capacity.len() == n
         && nodes.load.len() == n
@@ -269,6 +279,33 @@ mod tests {
         view.nodes.zones[3] = view.nodes.zones[1];
         assert!(!Board::new(&view).unwrap().allows(relocate(0, 3)), "two replicas in one zone");
         assert!(Board::new(&view).unwrap().allows(relocate(1, 3)), "the one of that zone itself may move");
+    }
+
+    #[test]
+    fn placement_rules_are_kept() {
+        use isobar_model::{KeyspaceId, KeyspacePlacement};
+        let mut view = view(5, 100.0, &[&[0, 1, 2], &[3]], 1, |_, _, _| 1.0);
+        view.shards.keyspaces[1] = KeyspaceId(2);
+        let anywhere = |keyspace, apart: &[u32], together: &[u32]| KeyspacePlacement {
+            keyspace: KeyspaceId(keyspace),
+            nodes: (0..5).collect(),
+            apart: apart.iter().copied().map(KeyspaceId).collect(),
+            together: together.iter().copied().map(KeyspaceId).collect(),
+        };
+        let allowed = |view: &ClusterView| [3, 4].map(|target| Board::new(view).unwrap().allows(relocate(0, target)));
+        view.placement = vec![KeyspacePlacement { nodes: vec![0, 1, 2, 3], ..anywhere(1, &[], &[]) }];
+        assert_eq!(allowed(&view), [true, false], "labels");
+        view.placement = vec![anywhere(1, &[2], &[]), anywhere(2, &[1], &[])];
+        assert_eq!(allowed(&view), [false, true], "apart");
+        view.placement = vec![anywhere(1, &[], &[2])];
+        assert_eq!(allowed(&view), [true, false], "together");
+        // Whoever is followed does not leave its followers alone.
+        view.placement = vec![anywhere(2, &[], &[1])];
+        view.shards.replicas[3] = 0;
+        assert_eq!(allowed(&view), [false, false]);
+        let mut board = Board::new(&view).unwrap();
+        board.propose(Step::Relocate { shard: 1, slot: 0, target: 1 }, 1.0, 0.0, 0, String::new());
+        assert!(!board.allows(relocate(0, 4)), "it is there until it has moved");
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub fn view(
             background: vec![0.0; nodes * steps],
             used_bytes: vec![0; nodes],
             capacity_bytes: vec![1 << 40; nodes],
+            labels: Vec::new(),
         },
         shards,
         moving: Vec::new(),
@@ -61,6 +62,7 @@ pub fn view(
             max_utilisation: 0.9,
             leader_steps: 1.0,
         },
+        placement: Vec::new(),
         seed: 1,
     }
 }

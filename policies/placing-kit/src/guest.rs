@@ -4,8 +4,8 @@ use crate::{Failure, PlacementPolicy};
 use bindings::exports::isobar::policy::{lifecycle, placing};
 use bindings::isobar::policy::types;
 use isobar_model::{
-    Action, ClusterView, InFlight, InstantMs, KeyspaceId, NodeColumns, NodeId, NodeState, PlacementLimits,
-    ShardColumns, ShardId, ZoneId,
+    Action, ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, NodeColumns, NodeId, NodeState,
+    PlacementLimits, ShardColumns, ShardId, ZoneId,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -111,7 +111,8 @@ impl From<placing::NodeState> for NodeState {
 /// Columns of numbers are taken over as they are; only ids get their types.
 impl From<placing::ClusterView> for ClusterView {
     fn from(view: placing::ClusterView) -> Self {
-        let placing::ClusterView { now, step_ms, steps, quantiles, nodes, shards, moving, limits, seed } = view;
+        let placing::ClusterView { now, step_ms, steps, quantiles, nodes, shards, moving, limits, placement, seed } =
+            view;
         Self {
             now: InstantMs(now),
             step_ms,
@@ -126,6 +127,12 @@ impl From<placing::ClusterView> for ClusterView {
                 background: nodes.background,
                 used_bytes: nodes.used_bytes,
                 capacity_bytes: nodes.capacity_bytes,
+                // The host's are all labels; what is none could only come from elsewhere.
+                labels: nodes
+                    .labels
+                    .into_iter()
+                    .map(|labels| labels.into_iter().filter_map(|label| label.parse().ok()).collect())
+                    .collect(),
             },
             shards: ShardColumns {
                 ids: shards.ids.into_iter().map(ShardId).collect(),
@@ -156,6 +163,15 @@ impl From<placing::ClusterView> for ClusterView {
                 max_utilisation: limits.max_utilisation,
                 leader_steps: limits.leader_steps,
             },
+            placement: placement
+                .into_iter()
+                .map(|placement| KeyspacePlacement {
+                    keyspace: KeyspaceId(placement.keyspace),
+                    nodes: placement.nodes,
+                    apart: placement.apart.into_iter().map(KeyspaceId).collect(),
+                    together: placement.together.into_iter().map(KeyspaceId).collect(),
+                })
+                .collect(),
             seed,
         }
     }

@@ -10,6 +10,7 @@ mod drain;
 pub mod example;
 #[cfg(target_family = "wasm")]
 pub mod guest;
+mod homes;
 mod policy;
 
 pub use board::{Board, Step};

@@ -15,8 +15,8 @@ use isobar_model::{
     Action, Binding, CheckedMove, Cluster, Consistency, DecisionRecord, Description, Digest, Driver, DriverKind,
     EvaluationRecord, ForecastBatch, ForecastRequest, Generation, Group, Incarnation, Insights, InstantMs, KeyRange,
     Keyspace, KeyspaceId, Link, LoadBatch, Metric, Migration, MigrationKind, Mode, Move, Node, NodeForecast, NodeId,
-    NodeMetric, NodePath, NodeState, OperationId, Partitioning, Replica, Revision, RevisionStatus, Role, RouteVersion,
-    Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId,
+    NodeMetric, NodePath, NodeState, OperationId, Partitioning, PlacementRules, Replica, Revision, RevisionStatus,
+    Role, RouteVersion, Rule, Shard, ShardId, ShardMap, Stage, Verdict, ZoneId,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use parking_lot::Mutex;
@@ -39,6 +39,7 @@ pub(crate) struct FakeBackend {
 struct State {
     rows: BTreeMap<(String, Bytes), Bytes>,
     draining: Vec<NodeId>,
+    rules: BTreeMap<KeyspaceId, PlacementRules>,
     revisions: BTreeMap<Digest, Revision>,
     bindings: BTreeMap<(Role, Option<KeyspaceId>), Binding>,
     migrations: Vec<Migration>,
@@ -137,6 +138,7 @@ impl FakeBackend {
                 capacity_bytes: 1 << 30,
                 draining: state == NodeState::Draining,
             },
+            labels: if id.0 == 1 { ["disk=ssd".parse().unwrap()].into() } else { Default::default() },
             state,
             load: if id.0 == 3 { f32::NAN } else { 300.0 },
             used_bytes: 4096,
@@ -277,6 +279,15 @@ impl Backend for FakeBackend {
         let keyspace = keyspace.clone();
         self.map.send_replace(Arc::new(map));
         Ok(keyspace)
+    }
+
+    async fn placement_rules(&self, id: KeyspaceId) -> Result<PlacementRules, BackendError> {
+        Ok(self.state.lock().rules.get(&id).cloned().unwrap_or_default())
+    }
+
+    async fn set_placement_rules(&self, id: KeyspaceId, rules: PlacementRules) -> Result<PlacementRules, BackendError> {
+        self.state.lock().rules.insert(id, rules.clone());
+        Ok(rules)
     }
 
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError> {

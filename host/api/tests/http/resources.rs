@@ -24,6 +24,23 @@ async fn keyspaces_are_created_listed_and_set() {
 }
 
 #[tokio::test]
+async fn placement_rules_are_told_and_shown() {
+    let server = Server::start().await;
+    let anywhere = json!({"require": [], "forbid": [], "apart": [], "together": []});
+    assert_eq!(server.read("/v1/keyspaces/t/rules").await, anywhere);
+    let body = json!({"name": "b", "partitioning": "hash", "rules": {"together": ["t"]}});
+    assert_eq!(server.json(Method::POST, "/v1/keyspaces", body).await.status(), 201);
+    let rules = json!({"require": ["region=us", "region=eu"], "apart": ["b"]});
+    let set = server.json(Method::PUT, "/v1/keyspaces/t/rules", rules).await;
+    let expected = json!({"require": ["region=eu", "region=us"], "forbid": [], "apart": ["b"], "together": []});
+    assert_eq!(set.json::<Value>().await.unwrap(), expected);
+    assert_eq!(server.read("/v1/keyspaces/t/rules").await, expected);
+    let set = server.json(Method::PUT, "/v1/keyspaces/t/rules", json!({})).await;
+    assert_eq!(set.json::<Value>().await.unwrap(), anywhere);
+    assert_eq!(server.read("/v1/nodes").await[0]["labels"], json!(["disk=ssd"]));
+}
+
+#[tokio::test]
 async fn nodes_are_listed_and_drained() {
     let server = Server::start().await;
     let nodes = server.read("/v1/nodes").await;

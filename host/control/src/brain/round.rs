@@ -1,7 +1,8 @@
 //! What goes into one tick beside the observation, and what comes out.
 
 use isobar_model::{
-    CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, LoadBatch, Move, NodeId, Role, ShardId,
+    CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, Label, LoadBatch, Move, NodeId, PlacementRules, Role,
+    ShardId,
 };
 use isobar_planner::KeyspaceRule;
 use serde::Serialize;
@@ -16,6 +17,10 @@ pub struct RoundRules {
     pub halted: bool,
     /// Nodes being emptied.
     pub draining: BTreeSet<NodeId>,
+    /// What nodes say of themselves.
+    pub labels: BTreeMap<NodeId, BTreeSet<Label>>,
+    /// Where replicas may live, by keyspace; those that are missing: anywhere.
+    pub placement: BTreeMap<KeyspaceId, PlacementRules>,
     /// Moves of earlier plans that an operator released: judged again, but for their keyspace's mode.
     pub released: Vec<Move>,
 }

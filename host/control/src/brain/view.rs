@@ -27,6 +27,7 @@ impl Brain {
             capacity: node.capacity,
             used_bytes: node.used_bytes,
             capacity_bytes: node.capacity_bytes,
+            labels: rules.labels.get(&node.id).cloned().unwrap_or_default(),
         });
         let width = quantiles.len() * self.config.horizon_steps as usize;
         let shards = observation.shards.iter().map(|shard| {
@@ -57,6 +58,7 @@ impl Brain {
             shards: shards.collect(),
             moving: observation.moving.clone(),
             limits: self.config.limits,
+            placement: rules.placement.clone(),
             seed,
         }
         .build()

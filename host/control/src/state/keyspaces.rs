@@ -7,8 +7,8 @@ use crate::state::spread::{Candidate, spread};
 use bytes::Bytes;
 use isobar_model::keyspace::{MAX_KEY_BYTES, MAX_SHARDS_PER_KEYSPACE};
 use isobar_model::{
-    Generation, Incarnation, KeyRange, Keyspace, KeyspaceId, Mode, NodeId, Partitioning, Replica, RouteVersion, Shard,
-    ShardId,
+    Generation, Incarnation, KeyRange, Keyspace, KeyspaceId, Mode, Node, NodeId, Partitioning, PlacementRules, Replica,
+    RouteVersion, Shard, ShardId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -129,6 +129,52 @@ impl ControlState {
         incarnation
     }
 
+    /// Where the shards of a new keyspace would go under these rules: spread over the nodes whose labels fit, which hold what is to be together
+    /// with it and nothing that is to be apart.
+    ///
+    /// # Errors
+    /// Where fewer nodes fit than there are to be replicas.
+    pub fn placement_within(
+        &self,
+        rules: &PlacementRules,
+        shards: usize,
+        factor: usize,
+    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
+        let candidates = self.candidates(rules);
+        if candidates.len() < factor {
+            return Err(Refusal::conflict(format!(
+                "{factor} replicas need {factor} nodes that take shards and fit the placement rules, {} do: label nodes, or ask for less",
+                candidates.len()
+            )));
+        }
+        Ok(spread(candidates, self.next_shard, shards, factor))
+    }
+
+    /// Nodes that take shards and fit, with what they have.
+    fn candidates(&self, rules: &PlacementRules) -> Vec<Candidate> {
+        let none = BTreeSet::new();
+        let fits = |node: &&Node| !node.draining && rules.fits(self.labels().get(&node.id).unwrap_or(&none));
+        let candidate = |node: &Node| (node.id, Candidate { node: node.id, zone: node.zone, leaders: 0, replicas: 0 });
+        let mut candidates: BTreeMap<NodeId, Candidate> = self.nodes.values().filter(fits).map(candidate).collect();
+        let mut beside: BTreeMap<NodeId, BTreeSet<KeyspaceId>> = BTreeMap::new();
+        for shard in self.map.shards.values() {
+            let leader = shard.leader.or(shard.replicas.first().map(|first| first.node));
+            for replica in &shard.replicas {
+                beside.entry(replica.node).or_default().insert(shard.keyspace);
+                if let Some(candidate) = candidates.get_mut(&replica.node) {
+                    candidate.replicas += 1;
+                    candidate.leaders += u64::from(leader == Some(replica.node));
+                }
+            }
+        }
+        let none = BTreeSet::new();
+        candidates.retain(|node, _| {
+            let held = beside.get(node).unwrap_or(&none);
+            rules.apart.is_disjoint(held) && rules.together.is_subset(held)
+        });
+        candidates.into_values().collect()
+    }
+
     /// The nodes of each shard: as asked for, or spread.
     fn placement(
         &self,
@@ -144,19 +190,7 @@ impl ControlState {
             )));
         }
         let Some(asked) = asked else {
-            let mut candidates: BTreeMap<NodeId, Candidate> =
-                ready.iter().map(|n| (n.id, Candidate { node: n.id, zone: n.zone, leaders: 0, replicas: 0 })).collect();
-            for shard in self.map.shards.values() {
-                for replica in &shard.replicas {
-                    if let Some(candidate) = candidates.get_mut(&replica.node) {
-                        candidate.replicas += 1;
-                        candidate.leaders += u64::from(
-                            shard.leader.or(shard.replicas.first().map(|first| first.node)) == Some(replica.node),
-                        );
-                    }
-                }
-            }
-            return Ok(spread(candidates.into_values().collect(), self.next_shard, shards, factor));
+            return Ok(spread(self.candidates(&PlacementRules::default()), self.next_shard, shards, factor));
         };
         // An operator's own placement may put replicas into one zone: that is the operator's word, not a policy's.
         if asked.len() != shards {

@@ -116,6 +116,7 @@ impl ControlState {
             self.finish(done);
         }
         self.nodes.remove(&node);
+        self.forget_labels(node);
         self.event(EventKind::Node, format!("node {node} removed"), &[("node", node.to_string())]);
         Ok(ControlReply::Done)
     }

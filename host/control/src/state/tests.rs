@@ -1,5 +1,6 @@
 use super::*;
 use crate::command::{RefusalKind, ShardCount};
+use isobar_model::PlacementRules;
 use isobar_model::{
     Action, CheckedMove, MigrationKind, Mode, Move, Partitioning, RevisionStatus, RouteVersion, Stage, Verdict, ZoneId,
 };
@@ -561,11 +562,47 @@ fn a_snapshot_from_before_there_were_default_forecasters_is_read() {
     let mut state = formed(2);
     ok(&mut state, create("t", 1, ShardCount::Even(3)));
     let mut old = state.snapshot().to_vec();
-    // What is last in the state is what they lack.
-    assert_eq!((old.pop(), std::mem::replace(&mut old[0], 2)), (Some(0), SNAPSHOT_VERSION));
+    // What is last in the state is what they lack: two empty maps, and before these the default forecaster.
+    for version in [3, 2] {
+        let lacking = if version == 3 { vec![0, 0] } else { vec![0] };
+        assert_eq!(old.split_off(old.len() - lacking.len()), lacking);
+        old[0] = version;
+        let mut restored = ControlState::default();
+        restored.restore(&old).unwrap();
+        assert_eq!(restored, state);
+    }
+}
+
+#[test]
+fn nodes_say_what_they_are_and_keyspaces_what_they_ask() {
+    let mut state = formed(4);
+    let label = |text: &str| text.parse::<isobar_model::Label>().unwrap();
+    let ssd = |node| ControlCommand::SetLabels { node: NodeId(node), labels: [label("disk=ssd")].into() };
+    for node in 2..=4 {
+        ok(&mut state, ssd(node));
+    }
+    assert_eq!(refused(&mut state, ssd(9)), RefusalKind::NotFound);
+    ok(&mut state, create("t", 3, ShardCount::Even(2)));
+    ok(&mut state, create("u", 1, ShardCount::Even(1)));
+    let (t, u) = (KeyspaceId(1), KeyspaceId(2));
+    let rules = PlacementRules { require: [label("disk=ssd")].into(), ..Default::default() };
+    let set = |keyspace, rules: &PlacementRules| ControlCommand::SetPlacementRules { keyspace, rules: rules.clone() };
+    ok(&mut state, set(t, &rules));
+    assert_eq!(state.placement_rules()[&t], rules);
+    let beside = |other| PlacementRules { apart: [KeyspaceId(other)].into(), ..Default::default() };
+    assert_eq!(refused(&mut state, set(u, &beside(2))), RefusalKind::Invalid);
+    assert_eq!(refused(&mut state, set(u, &beside(7))), RefusalKind::NotFound);
+    ok(&mut state, set(u, &beside(1)));
+    for nodes in state.placement_within(&rules, 5, 3).unwrap() {
+        assert!(nodes.len() == 3 && !nodes.contains(&NodeId(1)), "{nodes:?}");
+    }
+    let without = state.placement_within(&beside(1), 1, 3).unwrap_err();
+    assert!(without.message.contains("placement rules"), "{without}");
     let mut restored = ControlState::default();
-    restored.restore(&old).unwrap();
+    restored.restore(&state.snapshot()).unwrap();
     assert_eq!(restored, state);
+    ok(&mut state, set(t, &PlacementRules::default()));
+    assert!(!state.placement_rules().contains_key(&t));
 }
 
 /// Parts of the archive are named, kept from the collector, and in the snapshot.

@@ -3,7 +3,7 @@
 use super::output::{Output, Table, word};
 use crate::client::Client;
 use clap::{Args, Subcommand, ValueEnum};
-use isobar_api::{CreateKeyspace, KeyspaceInfo};
+use isobar_api::{CreateKeyspace, KeyspaceInfo, PlacementRulesInfo};
 use isobar_model::{Mode, Partitioning};
 
 /// A command about keyspaces.
@@ -29,6 +29,44 @@ pub enum KeyspaceCommand {
         /// The mode
         mode: ModeArg,
     },
+    /// Show where a keyspace's replicas may live, or say it anew
+    #[command(
+        after_help = "Without options it shows the rules in force; with any, those given replace them.\nReplicas that live elsewhere are moved, whatever the mode.\n\nExamples:\n  isobar keyspace rules tenants\n  isobar keyspace rules tenants --require disk=ssd --require region=eu,region=us\n  isobar keyspace rules tenants --apart batch\n  isobar keyspace rules tenants --anywhere"
+    )]
+    Rules {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        rules: Rules,
+        /// Take all rules away
+        #[arg(long, conflicts_with_all = ["require", "forbid", "apart", "together"])]
+        anywhere: bool,
+    },
+}
+
+/// Where replicas may live.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Rules {
+    /// Only on nodes with these labels; of one key any of the values will do
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
+    require: Vec<String>,
+    /// Never on nodes with one of these labels
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
+    forbid: Vec<String>,
+    /// On no node that holds replicas of these keyspaces
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    apart: Vec<String>,
+    /// Only on nodes that hold replicas of each of these keyspaces
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    together: Vec<String>,
+}
+
+impl Rules {
+    fn info(self) -> Option<PlacementRulesInfo> {
+        let Self { require, forbid, apart, together } = self;
+        let info = PlacementRulesInfo { require, forbid, apart, together };
+        (info != PlacementRulesInfo::default()).then_some(info)
+    }
 }
 
 /// A keyspace to be created.
@@ -51,6 +89,8 @@ pub struct Create {
     /// What the control loop may do by itself [default: the cluster's]
     #[arg(long)]
     mode: Option<ModeArg>,
+    #[command(flatten)]
+    rules: Rules,
 }
 
 /// How keys are spread over shards.
@@ -101,6 +141,14 @@ impl KeyspaceCommand {
             }
             Self::Show { name } => client.keyspace(&name).await?,
             Self::Mode { name, mode } => client.set_mode(&name, mode.into()).await?,
+            Self::Rules { name, rules, anywhere } => {
+                let rules = match rules.info() {
+                    Some(rules) => client.set_placement_rules(&name, &rules).await?,
+                    None if anywhere => client.set_placement_rules(&name, &PlacementRulesInfo::default()).await?,
+                    None => client.placement_rules(&name).await?,
+                };
+                return output.show(&rules, |out| rules_table(&rules).write(out));
+            }
         };
         output.show(&keyspaces, |out| table(std::slice::from_ref(&keyspaces)).write(out))
     }
@@ -119,8 +167,18 @@ impl From<Create> for CreateKeyspace {
             replication_factor: Some(create.replication_factor),
             mode: create.mode.map(Mode::from),
             placement: None,
+            rules: create.rules.info(),
         }
     }
+}
+
+fn rules_table(rules: &PlacementRulesInfo) -> Table {
+    let PlacementRulesInfo { require, forbid, apart, together } = rules;
+    let mut table = Table::new(&["rule", "of"]);
+    for (rule, of) in [("require", require), ("forbid", forbid), ("apart", apart), ("together", together)] {
+        table.row([rule.to_owned(), if of.is_empty() { "-".to_owned() } else { of.join(" ") }]);
+    }
+    table
 }
 
 fn table(keyspaces: &[KeyspaceInfo]) -> Table {

@@ -81,7 +81,7 @@ impl NodeCommand {
 fn table(nodes: &[NodeInfo]) -> Table {
     let mut table = Table::new(&[
         "node", "zone", "state", "load", "capacity", "used %", "leaders", "replicas", "stored", "cpu m", "memory",
-        "http",
+        "http", "labels",
     ]);
     for n in nodes {
         table.row([
@@ -97,6 +97,7 @@ fn table(nodes: &[NodeInfo]) -> Table {
             or_dash(n.usage.and_then(|usage| usage.cpu_millicores).map(f32::round)),
             or_dash(n.usage.and_then(|usage| usage.memory_bytes).map(bytes)),
             n.http_addr.clone(),
+            if n.labels.is_empty() { "-".to_owned() } else { n.labels.join(" ") },
         ]);
     }
     table

@@ -2,8 +2,9 @@
 
 use super::{ANSWER, Client, ClientResult, segment};
 use isobar_api::{
-    CreateKeyspace, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NodeInfo, RouteQuery, RouteTable, SetMode,
-    ShardDetail, ShardPage, ShardProfileInfo, ShardQuery, StatusInfo, TransferLeader, Verification,
+    CreateKeyspace, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NodeInfo, PlacementRulesInfo, RouteQuery,
+    RouteTable, SetMode, ShardDetail, ShardPage, ShardProfileInfo, ShardQuery, StatusInfo, TransferLeader,
+    Verification,
 };
 use isobar_model::{Mode, NodeId, OperationId, ShardId};
 use reqwest::{Method, StatusCode};
@@ -45,6 +46,20 @@ impl Client {
     pub async fn set_mode(&self, name: &str, mode: Mode) -> ClientResult<KeyspaceInfo> {
         let path = format!("/v1/keyspaces/{}/mode", segment(name.as_bytes()));
         self.read(self.request(Method::PUT, &path).json(&SetMode { mode })).await
+    }
+
+    /// Where a keyspace's replicas may live.
+    pub async fn placement_rules(&self, name: &str) -> ClientResult<PlacementRulesInfo> {
+        self.get_json(&rules_of(name)).await
+    }
+
+    /// Says where they may live, in place of what was said before.
+    pub async fn set_placement_rules(
+        &self,
+        name: &str,
+        rules: &PlacementRulesInfo,
+    ) -> ClientResult<PlacementRulesInfo> {
+        self.read(self.request(Method::PUT, &rules_of(name)).json(rules)).await
     }
 
     /// All nodes.
@@ -124,4 +139,8 @@ impl Client {
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).map(Some).map_err(|error| self.unexpected(status, error))
     }
+}
+
+fn rules_of(name: &str) -> String {
+    format!("/v1/keyspaces/{}/rules", segment(name.as_bytes()))
 }

@@ -25,7 +25,8 @@ use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{
     Action, Binding, Consistency, DecisionRecord, Digest, Insights, Keyspace, KeyspaceId, LoadBatch, Metric, Migration,
-    Mode, NodeForecast, NodeId, NodeMetric, OperationId, Revision, Role, RouteVersion, ShardId, ShardMap,
+    Mode, NodeForecast, NodeId, NodeMetric, OperationId, PlacementRules, Revision, Role, RouteVersion, ShardId,
+    ShardMap,
 };
 use isobar_ports::{BlobStore, Clock, ReplicaDigest, ShardOps, ShardStatus};
 use isobar_raft::{ControlGroup, RaftShardOps, ShardHost, ShardPlace};
@@ -144,16 +145,26 @@ impl Backend for NodeBackend {
     }
 
     async fn create_keyspace(&self, new: NewKeyspace) -> Result<Keyspace, BackendError> {
+        let mut placement = (!new.placement.is_empty()).then_some(new.placement);
+        if placement.is_none() && !new.rules.is_empty() {
+            let (shards, factor) = (new.split_points.len() + 1, new.replication_factor as usize);
+            let within = self.read(|state| state.placement_within(&new.rules, shards, factor))?;
+            placement = Some(within.map_err(backend_error)?);
+        }
         let command = ControlCommand::CreateKeyspace {
             name: new.name,
             partitioning: new.partitioning,
             replication_factor: new.replication_factor,
             mode: new.mode.unwrap_or(self.default_mode),
             shards: ShardCount::SplitAt(new.split_points),
-            placement: (!new.placement.is_empty()).then_some(new.placement),
+            placement,
         };
         match self.control.command(command).await? {
             ControlReply::Keyspace(id) => {
+                if !new.rules.is_empty() {
+                    let rules = new.rules;
+                    self.control.command(ControlCommand::SetPlacementRules { keyspace: id, rules }).await?;
+                }
                 self.wait_for_leaders(id).await?;
                 self.keyspace(id)
             }
@@ -166,6 +177,19 @@ impl Backend for NodeBackend {
     async fn set_mode(&self, keyspace: KeyspaceId, mode: Mode) -> Result<Keyspace, BackendError> {
         self.control.command(ControlCommand::SetMode { keyspace, mode }).await?;
         self.keyspace(keyspace)
+    }
+
+    async fn placement_rules(&self, keyspace: KeyspaceId) -> Result<PlacementRules, BackendError> {
+        self.read(|state| state.placement_rules().get(&keyspace).cloned().unwrap_or_default())
+    }
+
+    async fn set_placement_rules(
+        &self,
+        keyspace: KeyspaceId,
+        rules: PlacementRules,
+    ) -> Result<PlacementRules, BackendError> {
+        self.control.command(ControlCommand::SetPlacementRules { keyspace, rules }).await?;
+        self.placement_rules(keyspace).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError> {

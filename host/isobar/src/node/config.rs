@@ -2,8 +2,9 @@
 
 use isobar_api::check_bind;
 use isobar_control::Settings;
-use isobar_model::{Mode, NodeId, ZoneId};
-use std::collections::BTreeMap;
+use isobar_model::placement_rules::MAX_LABELS;
+use isobar_model::{Label, Mode, NodeId, ZoneId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ pub(crate) struct NodeConfig {
     pub(crate) id: NodeId,
     /// Its failure domain.
     pub(crate) zone: ZoneId,
+    /// What it says of itself, for placement rules.
+    pub(crate) labels: BTreeSet<Label>,
     /// Where its data is kept.
     pub(crate) data: PathBuf,
     /// Where clients reach it; port 0: any free one.
@@ -57,6 +60,11 @@ impl NodeConfig {
             self.capacity.is_finite() && self.capacity > 0.0,
             "--capacity must be a number of load units per second above 0, not {}",
             self.capacity
+        );
+        anyhow::ensure!(
+            self.labels.len() <= MAX_LABELS,
+            "a node has at most {MAX_LABELS} labels, not {}: leave some out",
+            self.labels.len()
         );
         check_bind(self.http, self.token.as_deref()).map_err(anyhow::Error::msg)?;
         if !self.peer.ip().is_loopback() {

@@ -30,7 +30,7 @@ use directory::Directory;
 use handlers::{DirectoryHandler, KvHandler, ProposeHandler, SamplesHandler};
 use isobar_api::{Api, ApiConfig, EventLog};
 use isobar_control::{ControlCommand, ControlState, Settings};
-use isobar_model::{Node, NodeId, ShardMap};
+use isobar_model::{Label, Node, NodeId, ShardMap};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::transport::{AddressBook, PeerIdentity, PeerNetwork, TcpPeers};
 use isobar_raft::{ControlGroup, NodeStorage, RaftHub, RaftTiming, ShardHost, ShardHostConfig};
@@ -201,7 +201,7 @@ impl RunningNode {
             ControlCommand::BeginWithForecaster { policy: config.default_forecaster },
             ControlCommand::FormCluster { cluster: config.cluster.clone(), settings: config.settings },
         ];
-        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, node));
+        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, node, config.labels));
 
         let backend = NodeBackend {
             id: config.id,
@@ -281,7 +281,13 @@ impl RunningNode {
 }
 
 /// Forms the cluster by these commands where there is none, and makes this node known; tried until it is.
-async fn join(control: Arc<Control>, cluster: String, founding: [ControlCommand; 2], node: Node) {
+async fn join(
+    control: Arc<Control>,
+    cluster: String,
+    founding: [ControlCommand; 2],
+    node: Node,
+    labels: BTreeSet<Label>,
+) {
     loop {
         let outcome = async {
             if control.voters.first() == Some(&node.id) {
@@ -289,7 +295,8 @@ async fn join(control: Arc<Control>, cluster: String, founding: [ControlCommand;
                     control.command(command.clone()).await?;
                 }
             }
-            control.command(ControlCommand::RegisterNode { cluster: cluster.clone(), node: node.clone() }).await
+            control.command(ControlCommand::RegisterNode { cluster: cluster.clone(), node: node.clone() }).await?;
+            control.command(ControlCommand::SetLabels { node: node.id, labels: labels.clone() }).await
         };
         match outcome.await {
             Ok(_) => return,

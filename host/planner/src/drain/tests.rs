@@ -70,10 +70,73 @@ fn what_finds_no_place_is_noted() {
     nodes.truncate(3);
     let (moves, notes) = drained(&view(nodes, vec![shard(7, &[2, 1, 3], 5.0)], vec![]), false);
     assert!(moves.is_empty());
-    assert_eq!(notes, ["shard 7 stays on draining node 1: no node is up to take it"]);
+    assert_eq!(notes, ["node 1 is draining, yet shard 7 stays: no node is up to take it"]);
 }
 
 #[test]
 fn an_empty_node_needs_nothing() {
     assert_eq!(actions(vec![shard(7, &[2, 3, 4], 5.0)], vec![]), []);
+}
+
+mod placement_rules {
+    use super::*;
+    use isobar_model::{KeyspaceId, PlacementRules};
+    use std::collections::BTreeMap;
+
+    /// Nodes 4 to 6 have an SSD.
+    fn labelled(placement: BTreeMap<KeyspaceId, PlacementRules>, shards: Vec<ShardFact>) -> ClusterView {
+        let labels = |id| if id >= 4 { ["disk=ssd".parse().unwrap()].into() } else { Default::default() };
+        let nodes = (1..=6).map(|id| NodeFact { labels: labels(id), ..node(id, id as u32) }).collect();
+        crate::testing::placed(nodes, shards, placement)
+    }
+
+    fn rules(rules: PlacementRules) -> BTreeMap<KeyspaceId, PlacementRules> {
+        [(KeyspaceId(1), rules)].into()
+    }
+
+    fn moves(view: &ClusterView) -> Vec<(u64, Action)> {
+        drained(view, false).0.iter().map(|m| (m.proposed.shard.0, m.proposed.action)).collect()
+    }
+
+    #[test]
+    fn replicas_are_brought_to_nodes_whose_labels_fit() {
+        let require = PlacementRules { require: ["disk=ssd".parse().unwrap()].into(), ..Default::default() };
+        // A leader hands over to a follower that may stay; where none may, its replica moves as it is.
+        let view = labelled(rules(require), vec![shard(7, &[1, 4, 5], 5.0), shard(8, &[1, 2, 3], 5.0)]);
+        let moved = moves(&view);
+        assert_eq!(moved[0], (7, Action::TransferLeader(NodeId(4))));
+        assert!(
+            matches!(moved[1], (8, Action::MoveReplica { source: NodeId(1), target }) if target.0 >= 4),
+            "{moved:?}"
+        );
+        assert_eq!(moved.len(), 2);
+    }
+
+    #[test]
+    fn where_no_node_fits_it_is_said() {
+        let require = PlacementRules { require: ["disk=tape".parse().unwrap()].into(), ..Default::default() };
+        let (moves, notes) = drained(&labelled(rules(require), vec![shard(7, &[1, 2, 3], 5.0)]), false);
+        assert_eq!(moves, []);
+        assert!(notes[0].contains("labels") && notes[0].contains("shard 7 stays"), "{notes:?}");
+    }
+
+    #[test]
+    fn of_two_that_are_to_be_apart_the_younger_gives_way() {
+        let apart = PlacementRules { apart: [KeyspaceId(2)].into(), ..Default::default() };
+        let other = ShardFact { keyspace: KeyspaceId(2), ..shard(8, &[3], 5.0) };
+        let view = labelled(rules(apart), vec![shard(7, &[1, 2, 3], 5.0), other]);
+        let moved = moves(&view);
+        assert!(
+            matches!(moved[..], [(8, Action::MoveReplica { source: NodeId(3), target })] if target.0 >= 4),
+            "{moved:?}"
+        );
+    }
+
+    #[test]
+    fn who_is_to_be_together_follows() {
+        let together = PlacementRules { together: [KeyspaceId(2)].into(), ..Default::default() };
+        let other = ShardFact { keyspace: KeyspaceId(2), ..shard(8, &[5], 5.0) };
+        let view = labelled(rules(together), vec![shard(7, &[1, 2, 3], 5.0), other]);
+        assert_eq!(moves(&view), [(7, relocation(5))]);
+    }
 }

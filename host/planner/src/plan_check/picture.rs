@@ -1,7 +1,7 @@
 //! The cluster as it would be with some moves done: what the rules look at.
 
 use crate::view::median_of;
-use isobar_model::{Action, ClusterView, InstantMs, ShardId};
+use isobar_model::{Action, ClusterView, InstantMs, KeyspaceId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What changes as moves are taken as done; everything else is read from the view.
@@ -24,6 +24,9 @@ pub(crate) struct Picture {
     /// Moves that count towards the round's budget.
     moves: u32,
     moved_bytes: u64,
+    /// Replicas by node and keyspace, where any keyspace asks who lives beside it: with those to come, and without those to go.
+    most_held: BTreeMap<(u32, KeyspaceId), u32>,
+    least_held: BTreeMap<(u32, KeyspaceId), u32>,
 }
 
 /// Utilisation of source and target once a move is done.
@@ -49,6 +52,8 @@ impl Picture {
             used_bytes: view.nodes.used_bytes.clone(),
             moves: 0,
             moved_bytes: 0,
+            most_held: held(view),
+            least_held: held(view),
         };
         picture.later.resize(nodes * steps, 0.0);
         for shard in 0..view.shards.ids.len() {
@@ -103,6 +108,16 @@ impl Picture {
 
     pub(super) fn used_bytes(&self, node: usize) -> u64 {
         self.used_bytes[node]
+    }
+
+    /// Replicas of a keyspace on a node while moves are under way, at the most; 0 where no keyspace asks who lives beside it.
+    pub(super) fn most_held(&self, node: usize, keyspace: KeyspaceId) -> u32 {
+        self.most_held.get(&(node as u32, keyspace)).copied().unwrap_or(0)
+    }
+
+    /// The same at the least.
+    pub(super) fn least_held(&self, node: usize, keyspace: KeyspaceId) -> u32 {
+        self.least_held.get(&(node as u32, keyspace)).copied().unwrap_or(0)
     }
 
     pub(super) fn moves(&self) -> u32 {
@@ -192,6 +207,12 @@ impl Picture {
                 return;
             }
             replicas[at] = to as u32;
+            if !self.most_held.is_empty() {
+                let keyspace = view.shards.keyspaces[shard];
+                *self.most_held.entry((to as u32, keyspace)).or_default() += 1;
+                let left = self.least_held.entry((from as u32, keyspace)).or_default();
+                *left = left.saturating_sub(1);
+            }
         } else {
             let Some(then) = replicas.iter().position(|&node| node as usize == to) else { return };
             replicas.swap(at, then);
@@ -220,6 +241,19 @@ impl Picture {
             | Action::MergeWith(_) => part(view, shard, leads),
         }
     }
+}
+
+fn held(view: &ClusterView) -> BTreeMap<(u32, KeyspaceId), u32> {
+    let mut held = BTreeMap::new();
+    if view.placement.iter().all(|placement| placement.apart.is_empty() && placement.together.is_empty()) {
+        return held;
+    }
+    for (shard, keyspace) in view.shards.keyspaces.iter().enumerate() {
+        for &node in view.shards.replicas_of(shard) {
+            *held.entry((node, *keyspace)).or_default() += 1;
+        }
+    }
+    held
 }
 
 fn part(view: &ClusterView, shard: usize, leads: bool) -> f32 {

@@ -1,3 +1,5 @@
+mod placement;
+
 use super::*;
 use crate::testing::{NOW, keyspaces, node, relocate, round, shard, transfer, view, wanted};
 use crate::{NodeFact, ShardFact};

@@ -5,7 +5,7 @@ use crate::node::usage_report::usage_info;
 use isobar_api::backend::{BackendError, NodeReport};
 use isobar_control::ControlState;
 use isobar_model::{NodeId, NodeState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl NodeBackend {
     pub(super) fn node_report(&self, id: NodeId) -> Result<NodeReport, BackendError> {
@@ -18,6 +18,7 @@ impl NodeBackend {
         let Ok(controller) = self.controller() else {
             let report = |node: &isobar_model::Node| NodeReport {
                 node: node.clone(),
+                labels: BTreeSet::new(),
                 state: if node.draining { NodeState::Draining } else { NodeState::Up },
                 load: f32::NAN,
                 used_bytes: 0,
@@ -37,6 +38,7 @@ impl NodeBackend {
             }
             let report = |node: &isobar_model::Node| NodeReport {
                 node: node.clone(),
+                labels: state.labels().get(&node.id).cloned().unwrap_or_default(),
                 state: baseline.node_state(node),
                 load: load.get(&node.id).copied().unwrap_or(0.0),
                 used_bytes: baseline.used(node.id),

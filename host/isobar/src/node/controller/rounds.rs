@@ -279,6 +279,8 @@ pub(super) fn rules(state: &ControlState) -> RoundRules {
             .collect(),
         halted: state.is_halted(),
         draining: state.nodes().values().filter(|node| node.draining).map(|node| node.id).collect(),
+        labels: state.labels().clone(),
+        placement: state.placement_rules().clone(),
         released: state
             .held_plans()
             .iter()
