@@ -5,6 +5,7 @@ use crate::node_usage::UsageInfo;
 use crate::ranking::PeakInterval;
 use crate::scores::ScoresInfo;
 use crate::shard_profile::ShardProfileInfo;
+use crate::what_if::{WhatIfAsk, WhatIfInfo};
 use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
@@ -407,6 +408,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Gives a migration up. `Conflict` where it is past the point of return.
     async fn cancel_migration(&self, id: OperationId) -> Result<Migration, BackendError>;
 
+    /// What would be planned if things were otherwise; nothing is carried out.
+    async fn what_if(&self, ask: WhatIfAsk) -> Result<WhatIfInfo, BackendError>;
     /// The last decision records before tick `before` (none: up to the newest), newest first, at most `limit`.
     async fn decisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<DecisionRecord>, BackendError>;
     /// Plans that wait for an operator.

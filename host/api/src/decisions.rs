@@ -5,7 +5,8 @@ use crate::number;
 use crate::problem::Problem;
 use axum::extract::{Path, Query, State};
 use isobar_model::{
-    Action, DecisionRecord, Digest, EvaluationRecord, InstantMs, Move, NodeId, Role, Rule, ShardId, Verdict,
+    Action, CheckedMove, DecisionRecord, Digest, EvaluationRecord, InstantMs, Move, NodeId, Role, Rule, ShardId,
+    Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -150,22 +151,25 @@ impl From<EvaluationRecord> for EvaluationInfo {
     }
 }
 
+impl From<CheckedMove> for JudgedMove {
+    fn from(m: CheckedMove) -> Self {
+        let (verdict, rule, detail) = match m.verdict {
+            Verdict::Accepted => ("accepted", None, None),
+            Verdict::Held { rule } => ("held", Some(rule), None),
+            Verdict::Refused { rule, detail } => ("refused", Some(rule), Some(detail)),
+        };
+        Self { proposed: m.proposed.into(), verdict: verdict.to_owned(), rule, detail }
+    }
+}
+
 impl From<DecisionRecord> for DecisionInfo {
     fn from(record: DecisionRecord) -> Self {
-        let judged = |m: isobar_model::CheckedMove| {
-            let (verdict, rule, detail) = match m.verdict {
-                Verdict::Accepted => ("accepted", None, None),
-                Verdict::Held { rule } => ("held", Some(rule), None),
-                Verdict::Refused { rule, detail } => ("refused", Some(rule), Some(detail)),
-            };
-            JudgedMove { proposed: m.proposed.into(), verdict: verdict.to_owned(), rule, detail }
-        };
         Self {
             tick: record.tick,
             now: record.now,
             seed: record.seed,
             evaluations: record.evaluations.into_iter().map(EvaluationInfo::from).collect(),
-            moves: record.moves.into_iter().map(judged).collect(),
+            moves: record.moves.into_iter().map(JudgedMove::from).collect(),
             notes: record.notes,
         }
     }

@@ -36,6 +36,7 @@ mod serve;
 mod shard_profile;
 mod shards;
 mod status;
+mod what_if;
 
 pub use backend::{Backend, BackendError, Served};
 pub use bindings::{BindingInfo, RollBack, SetBinding};
@@ -70,6 +71,7 @@ pub use shards::{
     Verification,
 };
 pub use status::{NodeCounts, StatusInfo};
+pub use what_if::{WhatIf, WhatIfAsk, WhatIfInfo, WhatIfNode};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -204,6 +206,7 @@ impl Api {
             .routes(routes!(migrations::list))
             .routes(routes!(migrations::show))
             .routes(routes!(migrations::cancel))
+            .routes(routes!(what_if::suppose))
             .routes(routes!(decisions::list))
             .routes(routes!(decisions::show))
             .routes(routes!(plans::pending))

@@ -18,6 +18,7 @@ mod seats;
 mod shares;
 mod slot;
 mod view;
+mod what_if;
 
 pub use config::{BrainConfig, MovePace, Recording};
 pub use forecasts::{ForecastAnswer, ShardForecast};
@@ -25,6 +26,7 @@ pub use preparation::{Preparation, Prepared, SwapReport};
 pub use round::{BrainEvent, RoundRules, SavedPolicy, Tick};
 pub use scores::{BandScore, ForecastScores};
 pub use slot::{Bound, SlotStatus};
+pub use what_if::{MAX_ADDED_NODES, Supposed, SupposedNode, Supposition};
 
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;

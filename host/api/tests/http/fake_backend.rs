@@ -8,7 +8,7 @@ use isobar_api::backend::{
 };
 use isobar_api::{
     EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, HotKey, PeakInterval, PeakScoreInfo,
-    RankingScoreInfo, ScoresInfo, ShardProfileInfo, UsageInfo,
+    RankingScoreInfo, ScoresInfo, ShardProfileInfo, UsageInfo, WhatIfAsk, WhatIfInfo, WhatIfNode,
 };
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
@@ -539,6 +539,35 @@ impl Backend for FakeBackend {
         }
         migration.stage = Stage::Aborting;
         Ok(migration.clone())
+    }
+
+    /// One node, at what is asked of keyspace 1.
+    async fn what_if(&self, ask: WhatIfAsk) -> Result<WhatIfInfo, BackendError> {
+        let unmoved = ask.load.get(&KeyspaceId(1)).copied().unwrap_or(1.0);
+        let state = if ask.down.contains(&NodeId(1)) { NodeState::Down } else { NodeState::Up };
+        let policy = ask.placer.map_or("bound", |other| other.map_or("builtin", |_| "other"));
+        let node = WhatIfNode {
+            node: NodeId(1),
+            added: false,
+            state,
+            as_it_is: Some(1.0),
+            unmoved,
+            planned: 1.0,
+            feared: 2.0,
+        };
+        Ok(WhatIfInfo {
+            policy: policy.into(),
+            fallback: None,
+            nodes: vec![node],
+            moves: vec![CheckedMove { proposed: a_move(), verdict: Verdict::Accepted }.into()],
+            refused: vec![],
+            data_moves: 1,
+            leader_transfers: 0,
+            bytes: 4096,
+            takes_ms: 300_000,
+            cut: false,
+            notes: vec![],
+        })
     }
 
     async fn decisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<DecisionRecord>, BackendError> {

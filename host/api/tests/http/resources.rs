@@ -41,6 +41,18 @@ async fn placement_rules_are_told_and_shown() {
 }
 
 #[tokio::test]
+async fn what_if_is_asked_by_names_and_nothing_is_done() {
+    let server = Server::start().await;
+    let body = json!({"nodes_down": [1], "load": {"t": 1.5}, "placer": null});
+    let found = server.json(Method::POST, "/v1/what-if", body).await.json::<Value>().await.unwrap();
+    assert_eq!((&found["policy"], &found["nodes"][0]["state"]), (&json!("builtin"), &json!("down")));
+    assert_eq!((&found["nodes"][0]["unmoved"], &found["moves"][0]["verdict"]), (&json!(1.5), &json!("accepted")));
+    let found = server.json(Method::POST, "/v1/what-if", json!({})).await.json::<Value>().await.unwrap();
+    assert_eq!(found["policy"], "bound");
+    assert_eq!(server.read("/v1/nodes").await[0]["state"], "up");
+}
+
+#[tokio::test]
 async fn nodes_are_listed_and_drained() {
     let server = Server::start().await;
     let nodes = server.read("/v1/nodes").await;

@@ -6,6 +6,7 @@ mod insights;
 mod policies;
 mod seats;
 mod swaps;
+mod what_if;
 
 use super::*;
 use fakes::{FakeHost, Script};

@@ -16,6 +16,16 @@ pub(super) enum Scope {
 
 impl Brain {
     pub(super) fn view(&self, observation: &Observation, rules: &RoundRules, seed: u32, scope: Scope) -> ClusterView {
+        self.view_input(observation, rules, seed, scope).build()
+    }
+
+    pub(super) fn view_input(
+        &self,
+        observation: &Observation,
+        rules: &RoundRules,
+        seed: u32,
+        scope: Scope,
+    ) -> ViewInput {
         let quantiles = &self.config.quantiles;
         let nodes = observation.nodes.iter().map(|node| NodeFact {
             id: node.id,
@@ -61,7 +71,6 @@ impl Brain {
             placement: rules.placement.clone(),
             seed,
         }
-        .build()
     }
 
     /// Leader load over the last closed step, where that is recent; else over the last tick. In a burst, over its last ticks. Of a shard whose

@@ -21,6 +21,7 @@ mod scores;
 mod shard_profile;
 mod shards;
 mod status;
+mod what_if;
 
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};
@@ -85,6 +86,8 @@ pub enum ClientCommand {
     Insights(insights::Insights),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
+    /// Show what would be planned if nodes were lost or added, loads were others, or another placer served
+    WhatIf(what_if::Suppose),
     /// Follow what happens
     Events(events::Events),
     /// Halt all automatic moves
@@ -117,6 +120,7 @@ impl ClientCommand {
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Insights(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
+            Self::WhatIf(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,
             Self::Resume => status::set_halted(&client, &output, false).await,

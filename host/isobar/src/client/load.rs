@@ -3,7 +3,7 @@
 use super::{Client, ClientError, ClientResult, UPLOAD, with_query};
 use isobar_api::{
     COMPACT_HISTORY, ForecastInfo, ForecastQuery, HeatMapInfo, HeatMapQuery, HistoryAsk, ImportInfo, InsightsInfo,
-    InsightsQuery, NodeForecastInfo, RankedInfo, RankingQuery, ScoresInfo, ScoresQuery,
+    InsightsQuery, NodeForecastInfo, RankedInfo, RankingQuery, ScoresInfo, ScoresQuery, WhatIf, WhatIfInfo,
 };
 use isobar_model::history::HistoryPage;
 use isobar_model::{LoadBatch, NodeId, ShardId};
@@ -28,6 +28,11 @@ impl Client {
     /// How good forecasts were, over all shards or of one.
     pub async fn forecast_scores(&self, query: &ScoresQuery) -> ClientResult<ScoresInfo> {
         self.query("/v1/forecasts/scores", query).await
+    }
+
+    /// What would be planned if things were otherwise.
+    pub async fn what_if(&self, asked: &WhatIf) -> ClientResult<WhatIfInfo> {
+        self.post("/v1/what-if", asked).await
     }
 
     /// Shards by predicted load.

@@ -6,6 +6,7 @@ mod moves;
 mod node_costs;
 mod rounds;
 mod swaps;
+mod what_if;
 
 use self::archive::SharedArchive;
 use self::node_costs::NodeCosts;

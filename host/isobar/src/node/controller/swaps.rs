@@ -238,7 +238,7 @@ impl Controller {
         self.bind(role, keyspace, change).await
     }
 
-    fn bindable(&self, state: &ControlState, role: Role, digest: Digest) -> Result<String, BackendError> {
+    pub(super) fn bindable(&self, state: &ControlState, role: Role, digest: Digest) -> Result<String, BackendError> {
         let Some(revision) = state.revisions().get(&digest) else {
             return Err(BackendError::NotFound(format!("there is no revision {digest}: upload it first")));
         };
@@ -321,7 +321,7 @@ fn policy_name(state: &ControlState, digest: Digest) -> Result<String, BackendEr
     description.map(|description| description.name.clone()).ok_or_else(unknown)
 }
 
-fn unfit(failure: isobar_ports::PolicyFailure) -> BackendError {
+pub(super) fn unfit(failure: isobar_ports::PolicyFailure) -> BackendError {
     BackendError::Invalid(format!("the policy can't serve: {failure}"))
 }
 
