@@ -56,7 +56,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("put", "/v1/bindings/{role}"),
     ("put", "/v1/bindings/{role}/{keyspace}"),
     ("put", "/v1/halt"),
+    ("get", "/v1/keyspaces/{name}/rules"),
     ("put", "/v1/keyspaces/{name}/mode"),
+    ("put", "/v1/keyspaces/{name}/rules"),
     ("put", "/v1/kv/{keyspace}/{key}"),
 ];
 

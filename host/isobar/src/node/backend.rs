@@ -5,7 +5,7 @@ mod forecast_report;
 mod node_report;
 
 use crate::gateway::Gateway;
-use crate::node::control::Control;
+use crate::node::control::{Control, backend_error};
 use crate::node::controller::Controller;
 use crate::node::directory::Directory;
 use crate::node::forecast_scores;
