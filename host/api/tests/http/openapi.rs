@@ -49,6 +49,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/migrations/{id}/cancel"),
     ("post", "/v1/nodes/{id}/drain"),
     ("post", "/v1/plans/release"),
+    ("post", "/v1/what-if"),
     ("post", "/v1/policies"),
     ("post", "/v1/shards/{id}/move"),
     ("post", "/v1/shards/{id}/transfer-leader"),
