@@ -354,6 +354,14 @@ async fn replicas_live_where_their_keyspace_asks() -> anyhow::Result<()> {
     assert!(status == 409 || status == 422, "{status}: {refused}");
     assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("labels")), "{refused}");
 
+    // Emptying one of the three nodes that will do can't be: that is known before anybody tries.
+    let suppose = |supposed: Value| cluster.http.post(cluster.url(4, "/v1/what-if")).json(&supposed);
+    let (status, found) = cluster.send(suppose(json!({"nodes_draining": [3], "nodes_added": 1}))).await?;
+    assert_eq!((status, &found["data_moves"], &found["policy"]), (200, &json!(0), &json!("builtin")), "{found}");
+    assert!(found["notes"].to_string().contains("labels"), "{found}");
+    let nodes = found["nodes"].as_array().context("nodes")?;
+    assert_eq!((nodes.len(), &nodes[5]["added"], &nodes[2]["state"]), (6, &json!(true), &json!("draining")), "{found}");
+
     let body = json!({"name": "more", "partitioning": "hash", "shards": 3, "rules": rules});
     let (status, answer) = cluster.send(cluster.http.post(cluster.url(0, "/v1/keyspaces")).json(&body)).await?;
     assert_eq!(status, 201, "{answer}");
