@@ -1,6 +1,7 @@
 //! What the API needs of a node, in the words of the model. No HTTP here.
 
 use crate::events::EventLog;
+use crate::explain::{NodeExplainInfo, ShardExplainInfo};
 use crate::node_usage::UsageInfo;
 use crate::ranking::PeakInterval;
 use crate::scores::ScoresInfo;
@@ -408,6 +409,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Gives a migration up. `Conflict` where it is past the point of return.
     async fn cancel_migration(&self, id: OperationId) -> Result<Migration, BackendError>;
 
+    /// Why a shard is where it is, and what could be done with it; without what the last plans and migrations were.
+    async fn explain_shard(&self, shard: ShardId) -> Result<ShardExplainInfo, BackendError>;
+    /// What becomes of a node; without what the last plans were.
+    async fn explain_node(&self, node: NodeId) -> Result<NodeExplainInfo, BackendError>;
     /// What would be planned if things were otherwise; nothing is carried out.
     async fn what_if(&self, ask: WhatIfAsk) -> Result<WhatIfInfo, BackendError>;
     /// The last decision records before tick `before` (none: up to the newest), newest first, at most `limit`.

@@ -8,6 +8,7 @@ mod bindings;
 mod body;
 mod decisions;
 mod events;
+mod explain;
 mod forecasts;
 mod forward;
 mod gate;
@@ -42,6 +43,7 @@ pub use backend::{Backend, BackendError, Served};
 pub use bindings::{BindingInfo, RollBack, SetBinding};
 pub use decisions::{DecisionInfo, DecisionQuery, EvaluationInfo, JudgedMove, MoveInfo};
 pub use events::{Event, EventLog, Subscription};
+pub use explain::{ConsideredInfo, NodeExplainInfo, OutlookInfo, PartInfo, ProposedInfo, ShardExplainInfo};
 pub use forecasts::{ForecastInfo, ForecastQuery, MAX_HORIZON, ShardForecast};
 pub use halt::HaltInfo;
 pub use heat_map::{HeatMapInfo, HeatMapQuery, HeatMapRow};
@@ -207,6 +209,8 @@ impl Api {
             .routes(routes!(migrations::show))
             .routes(routes!(migrations::cancel))
             .routes(routes!(what_if::suppose))
+            .routes(routes!(explain::shard))
+            .routes(routes!(explain::node))
             .routes(routes!(decisions::list))
             .routes(routes!(decisions::show))
             .routes(routes!(plans::pending))

@@ -6,8 +6,10 @@
 mod bursts;
 mod config;
 mod evaluate;
+mod explain;
 mod forecasts;
 mod insights;
+mod node_loads;
 mod pace;
 mod preparation;
 mod queries;
@@ -21,6 +23,7 @@ mod view;
 mod what_if;
 
 pub use config::{BrainConfig, MovePace, Recording};
+pub use explain::{Considered, NodeExplanation, NodeOutlook, ShardExplanation};
 pub use forecasts::{ForecastAnswer, ShardForecast};
 pub use preparation::{Preparation, Prepared, SwapReport};
 pub use round::{BrainEvent, RoundRules, SavedPolicy, Tick};

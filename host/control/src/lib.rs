@@ -9,9 +9,9 @@ mod recorded;
 mod state;
 
 pub use brain::{
-    BandScore, Bound, Brain, BrainConfig, BrainEvent, ForecastAnswer, ForecastScores, MAX_ADDED_NODES, MovePace,
-    Preparation, Prepared, Recording, RoundRules, SavedPolicy, ShardForecast, SlotStatus, Supposed, SupposedNode,
-    Supposition, SwapReport, Tick,
+    BandScore, Bound, Brain, BrainConfig, BrainEvent, Considered, ForecastAnswer, ForecastScores, MAX_ADDED_NODES,
+    MovePace, NodeExplanation, NodeOutlook, Preparation, Prepared, Recording, RoundRules, SavedPolicy,
+    ShardExplanation, ShardForecast, SlotStatus, Supposed, SupposedNode, Supposition, SwapReport, Tick,
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
 pub use decision::{ForecastInput, Reopened, Shown, without_wall_time};

@@ -7,8 +7,9 @@ use isobar_api::backend::{
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_api::{
-    EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, HotKey, PeakInterval, PeakScoreInfo,
-    RankingScoreInfo, ScoresInfo, ShardProfileInfo, UsageInfo, WhatIfAsk, WhatIfInfo, WhatIfNode,
+    ConsideredInfo, EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, HotKey, NodeExplainInfo,
+    OutlookInfo, PartInfo, PeakInterval, PeakScoreInfo, RankingScoreInfo, ScoresInfo, ShardExplainInfo,
+    ShardProfileInfo, UsageInfo, WhatIfAsk, WhatIfInfo, WhatIfNode,
 };
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
@@ -541,6 +542,44 @@ impl Backend for FakeBackend {
         Ok(migration.clone())
     }
 
+    async fn explain_shard(&self, shard: ShardId) -> Result<ShardExplainInfo, BackendError> {
+        let missing = || BackendError::NotFound(format!("there is no shard {shard}."));
+        if !self.shard_map().shards.contains_key(&shard) {
+            return Err(missing());
+        }
+        let considered = CheckedMove { proposed: a_move(), verdict: Verdict::Accepted };
+        Ok(ShardExplainInfo {
+            summary: String::new(),
+            shard,
+            mode: Mode::Auto,
+            load: 30.0,
+            peak: 90.0,
+            peak_at: NOW,
+            nodes: vec![outlook(NodeId(1))],
+            moving: false,
+            rests_until: None,
+            migrations: vec![],
+            ticks: 0,
+            proposed: vec![],
+            considered: vec![ConsideredInfo { judged: considered.into(), target_peak: 0.5, source_peak: 0.25 }],
+            left_out: 0,
+        })
+    }
+
+    async fn explain_node(&self, node: NodeId) -> Result<NodeExplainInfo, BackendError> {
+        self.report(node).ok_or_else(|| BackendError::NotFound(format!("there is no node {node}.")))?;
+        Ok(NodeExplainInfo {
+            summary: String::new(),
+            outlook: outlook(node),
+            leaders: 1,
+            followers: 2,
+            heaviest: vec![PartInfo { shard: ShardId(2), share: 0.5 }],
+            moving: 0,
+            ticks: 0,
+            proposed: vec![],
+        })
+    }
+
     /// One node, at what is asked of keyspace 1.
     async fn what_if(&self, ask: WhatIfAsk) -> Result<WhatIfInfo, BackendError> {
         let unmoved = ask.load.get(&KeyspaceId(1)).copied().unwrap_or(1.0);
@@ -697,4 +736,8 @@ impl Backend for FakeBackend {
     fn control_endpoint(&self) -> Option<String> {
         None
     }
+}
+
+fn outlook(node: NodeId) -> OutlookInfo {
+    OutlookInfo { node, state: NodeState::Up, now: 0.25, peak: 0.75, peak_at: NOW, feared: 1.5 }
 }

@@ -41,6 +41,28 @@ async fn placement_rules_are_told_and_shown() {
 }
 
 #[tokio::test]
+async fn shards_and_nodes_are_explained_in_words_and_figures() {
+    let server = Server::start().await;
+    let told = server.read("/v1/shards/1/explain").await;
+    let summary = told["summary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("Shard 1 is led by node 1, which is at 25 % of its capacity and expected to peak at 75 %."),
+        "{summary}"
+    );
+    assert!(summary.contains("which would then peak at 50 %"), "{summary}");
+    assert_eq!(
+        (&told["considered"][0]["verdict"], &told["considered"][0]["target_peak"]),
+        (&json!("accepted"), &json!(0.5))
+    );
+    let told = server.read("/v1/nodes/1/explain").await;
+    let summary = told["summary"].as_str().unwrap();
+    assert!(summary.contains("the heaviest, shard 2, makes 50 % of that"), "{summary}");
+    for path in ["/v1/shards/9/explain", "/v1/nodes/9/explain"] {
+        problem(server.get(path).await, 404).await;
+    }
+}
+
+#[tokio::test]
 async fn what_if_is_asked_by_names_and_nothing_is_done() {
     let server = Server::start().await;
     let body = json!({"nodes_down": [1], "load": {"t": 1.5}, "placer": null});

@@ -1,6 +1,7 @@
 //! The loop with scripted policies.
 
 mod bursts;
+mod explain;
 mod fakes;
 mod insights;
 mod policies;

@@ -1,6 +1,7 @@
 //! What would be planned if things were otherwise. Nothing is carried out, and the serving policies' state stays as it is: another instance
 //! of the placer is asked.
 
+use super::node_loads::NodeLoads;
 use super::slot::Bound;
 use super::view::Scope;
 use super::{Brain, RoundRules};
@@ -291,33 +292,11 @@ fn add_nodes(input: &mut ViewInput, count: u32) {
 
 /// Each node's highest median load, in shares of its capacity.
 fn peaks(view: &ClusterView) -> BTreeMap<NodeId, f32> {
-    let median = (0..view.quantiles.len())
-        .min_by(|a, b| (view.quantiles[*a] - 0.5).abs().total_cmp(&(view.quantiles[*b] - 0.5).abs()))
-        .unwrap_or(0);
-    peaks_at(view, median)
+    let loads = NodeLoads::median(view);
+    view.nodes.ids.iter().enumerate().map(|(at, &id)| (id, loads.peak(view, at).share)).collect()
 }
 
 fn highest_peaks(view: &ClusterView) -> BTreeMap<NodeId, f32> {
-    peaks_at(view, view.quantiles.len().saturating_sub(1))
-}
-
-fn peaks_at(view: &ClusterView, quantile: usize) -> BTreeMap<NodeId, f32> {
-    let (steps, quantiles) = (view.steps as usize, view.quantiles.len());
-    let mut loads = view.nodes.background.clone();
-    loads.resize(view.nodes.ids.len() * steps, 0.0);
-    for shard in 0..view.shards.ids.len() {
-        let row = (shard * quantiles + quantile) * steps;
-        let path = view.shards.predicted.get(row..row + steps).unwrap_or_default();
-        for (slot, &node) in view.shards.replicas_of(shard).iter().enumerate() {
-            let part = if slot == 0 { 1.0 } else { view.shards.follower_share[shard] };
-            let load = &mut loads[node as usize * steps..(node as usize + 1) * steps];
-            load.iter_mut().zip(path).for_each(|(load, value)| *load += part * value);
-        }
-    }
-    let peak = |node: usize| {
-        let highest = loads[node * steps..(node + 1) * steps].iter().copied().fold(0.0f32, f32::max);
-        let capacity = view.nodes.capacity[node];
-        if capacity > 0.0 { highest / capacity } else { 0.0 }
-    };
-    view.nodes.ids.iter().enumerate().map(|(at, &id)| (id, peak(at))).collect()
+    let loads = NodeLoads::uppermost(view);
+    view.nodes.ids.iter().enumerate().map(|(at, &id)| (id, loads.peak(view, at).share)).collect()
 }

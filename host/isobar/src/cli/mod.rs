@@ -3,6 +3,7 @@
 mod bindings;
 mod decisions;
 mod events;
+mod explain;
 mod export;
 mod forecasts;
 mod heat_map;
@@ -86,6 +87,9 @@ pub enum ClientCommand {
     Insights(insights::Insights),
     /// Show what the control loop decided, and why
     Decisions(decisions::Decisions),
+    /// Show why a shard is where it is and what else there would be, or what becomes of a node
+    #[command(subcommand)]
+    Explain(explain::Explain),
     /// Show what would be planned if nodes were lost or added, loads were others, or another placer served
     WhatIf(what_if::Suppose),
     /// Follow what happens
@@ -120,6 +124,7 @@ impl ClientCommand {
             Self::Heatmap(command) => command.run(&client, &output).await,
             Self::Insights(command) => command.run(&client, &output).await,
             Self::Decisions(command) => command.run(&client, &output).await,
+            Self::Explain(command) => command.run(&client, &output).await,
             Self::WhatIf(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,

@@ -3,7 +3,8 @@
 use super::{Client, ClientError, ClientResult, UPLOAD, with_query};
 use isobar_api::{
     COMPACT_HISTORY, ForecastInfo, ForecastQuery, HeatMapInfo, HeatMapQuery, HistoryAsk, ImportInfo, InsightsInfo,
-    InsightsQuery, NodeForecastInfo, RankedInfo, RankingQuery, ScoresInfo, ScoresQuery, WhatIf, WhatIfInfo,
+    InsightsQuery, NodeExplainInfo, NodeForecastInfo, RankedInfo, RankingQuery, ScoresInfo, ScoresQuery,
+    ShardExplainInfo, WhatIf, WhatIfInfo,
 };
 use isobar_model::history::HistoryPage;
 use isobar_model::{LoadBatch, NodeId, ShardId};
@@ -28,6 +29,16 @@ impl Client {
     /// How good forecasts were, over all shards or of one.
     pub async fn forecast_scores(&self, query: &ScoresQuery) -> ClientResult<ScoresInfo> {
         self.query("/v1/forecasts/scores", query).await
+    }
+
+    /// Why a shard is where it is.
+    pub async fn explain_shard(&self, shard: ShardId) -> ClientResult<ShardExplainInfo> {
+        self.get_json(&format!("/v1/shards/{shard}/explain")).await
+    }
+
+    /// What becomes of a node.
+    pub async fn explain_node(&self, node: NodeId) -> ClientResult<NodeExplainInfo> {
+        self.get_json(&format!("/v1/nodes/{node}/explain")).await
     }
 
     /// What would be planned if things were otherwise.

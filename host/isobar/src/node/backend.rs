@@ -19,7 +19,7 @@ use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, ForecastReport, HeatMap, HeatMapAsk, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_api::{EventLog, ScoresInfo, ShardProfileInfo, WhatIfAsk, WhatIfInfo};
+use isobar_api::{EventLog, NodeExplainInfo, ScoresInfo, ShardExplainInfo, ShardProfileInfo, WhatIfAsk, WhatIfInfo};
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
@@ -368,6 +368,14 @@ impl Backend for NodeBackend {
         self.control.command(ControlCommand::CancelMigration { id }).await?;
         controller.wake_mover();
         controller.migration(id)
+    }
+
+    async fn explain_shard(&self, shard: ShardId) -> Result<ShardExplainInfo, BackendError> {
+        self.controller()?.explain_shard(shard).await
+    }
+
+    async fn explain_node(&self, node: NodeId) -> Result<NodeExplainInfo, BackendError> {
+        self.controller()?.explain_node(node).await
     }
 
     async fn what_if(&self, ask: WhatIfAsk) -> Result<WhatIfInfo, BackendError> {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod default_forecaster;
+mod explain;
 mod moves;
 mod node_costs;
 mod rounds;
