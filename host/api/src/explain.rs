@@ -76,6 +76,9 @@ pub struct ShardExplainInfo {
         example = "Shard 7 is led by node 3, which is expected to peak at 74 % of its capacity. No plan of the last 20 ticks proposed to move it."
     )]
     pub summary: String,
+    /// Now, on the control clock, milliseconds since the Unix epoch.
+    #[schema(value_type = u64, example = 1_376_314_800_000_u64)]
+    pub at: InstantMs,
     /// Which.
     #[schema(value_type = u64, example = 7)]
     pub shard: ShardId,
@@ -185,7 +188,8 @@ impl ShardExplainInfo {
             said += &format!(" No plan of the last {} ticks proposed to move it.", self.ticks);
         }
         if let Some(until) = self.rests_until {
-            said += &format!(" It has moved lately and rests until {}.", until.0);
+            let minutes = until.since_ms(self.at).div_ceil(60_000);
+            said += &format!(" It has moved lately and rests for another {minutes} min.");
         } else if let Some(best) = self.considered.iter().find(|c| c.judged.verdict != "refused") {
             said += &format!(
                 " The best that could be done: {}{}, which would then peak at {}.",
@@ -299,4 +303,74 @@ pub(crate) async fn node(
     (told.ticks, told.proposed) = proposed(&state, concerns).await?;
     told.summarise();
     Ok(axum::Json(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isobar_model::{Action, CheckedMove, Move, Rule, Verdict};
+
+    fn judged(verdict: Verdict) -> JudgedMove {
+        let action = Action::MoveReplica { source: NodeId(3), target: NodeId(5) };
+        let (urgency, start_by, gain, reason) = (0.5, InstantMs(0), 1.0, String::new());
+        CheckedMove { proposed: Move { shard: ShardId(7), action, urgency, start_by, gain, reason }, verdict }.into()
+    }
+
+    fn told() -> ShardExplainInfo {
+        let outlook = OutlookInfo {
+            node: NodeId(3),
+            state: NodeState::Up,
+            now: 0.4,
+            peak: 0.75,
+            peak_at: InstantMs(0),
+            feared: 1.0,
+        };
+        ShardExplainInfo {
+            summary: String::new(),
+            at: InstantMs(1_000_000),
+            shard: ShardId(7),
+            mode: Mode::Advise,
+            load: 1.0,
+            peak: 2.0,
+            peak_at: InstantMs(0),
+            nodes: vec![outlook],
+            moving: false,
+            rests_until: None,
+            migrations: vec![],
+            ticks: 30,
+            proposed: vec![],
+            considered: vec![],
+            left_out: 0,
+        }
+    }
+
+    fn summary(mut told: ShardExplainInfo) -> String {
+        told.summarise();
+        told.summary
+    }
+
+    #[test]
+    fn each_reason_has_its_sentence() {
+        let quiet = summary(told());
+        assert_eq!(
+            quiet,
+            "Shard 7 is led by node 3, which is at 40 % of its capacity and expected to peak at 75 %. No plan of the last 30 ticks proposed to move it."
+        );
+        let detail = "node 5 would be at 97 % now".to_owned();
+        let refused = Verdict::Refused { rule: Rule::CapacityHeadroom, detail };
+        let proposed = ProposedInfo { tick: 9, at: InstantMs(0), judged: judged(refused.clone()) };
+        let text = summary(ShardExplainInfo { proposed: vec![proposed], ..told() });
+        assert!(text.contains("proposed and refused 1 times, at last: node 5 would be at 97 % now."), "{text}");
+        let held = ProposedInfo { tick: 9, at: InstantMs(0), judged: judged(Verdict::Held { rule: Rule::Mode }) };
+        let text = summary(ShardExplainInfo { proposed: vec![held], ..told() });
+        assert!(text.contains("planned and not carried out: its keyspace's mode is advise"), "{text}");
+        let text = summary(ShardExplainInfo { rests_until: Some(InstantMs(1_000_000 + 90_000)), ..told() });
+        assert!(text.contains("rests for another 2 min"), "{text}");
+        let considered = |verdict| ConsideredInfo { judged: judged(verdict), target_peak: 0.5, source_peak: 0.3 };
+        let text = summary(ShardExplainInfo { considered: vec![considered(Verdict::Accepted)], ..told() });
+        assert!(text.contains("move-replica to node 5, which would then peak at 50 %"), "{text}");
+        let text = summary(ShardExplainInfo { considered: vec![considered(refused)], ..told() });
+        assert!(text.contains("Nothing else is allowed now: node 5 would be at 97 %"), "{text}");
+        assert!(summary(ShardExplainInfo { moving: true, ..told() }).contains("It is moving now."));
+    }
 }

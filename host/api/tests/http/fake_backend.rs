@@ -550,6 +550,7 @@ impl Backend for FakeBackend {
         let considered = CheckedMove { proposed: a_move(), verdict: Verdict::Accepted };
         Ok(ShardExplainInfo {
             summary: String::new(),
+            at: NOW,
             shard,
             mode: Mode::Auto,
             load: 30.0,

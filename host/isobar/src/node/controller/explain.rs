@@ -55,6 +55,7 @@ fn shard_info(told: ShardExplanation, now: InstantMs) -> ShardExplainInfo {
     };
     ShardExplainInfo {
         summary: String::new(),
+        at: now,
         shard: told.shard,
         mode: told.mode,
         load: told.load,
