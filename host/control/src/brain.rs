@@ -26,7 +26,7 @@ pub use config::{BrainConfig, MovePace, Recording};
 pub use explain::{Considered, NodeExplanation, NodeOutlook, ShardExplanation};
 pub use forecasts::{ForecastAnswer, ShardForecast};
 pub use preparation::{Preparation, Prepared, SwapReport};
-pub use round::{BrainEvent, RoundRules, SavedPolicy, Tick};
+pub use round::{BrainEvent, JudgedAs, RoundRules, SavedPolicy, Tick};
 pub use scores::{BandScore, ForecastScores};
 pub use slot::{Bound, SlotStatus};
 pub use what_if::{MAX_ADDED_NODES, Supposed, SupposedNode, Supposition};
@@ -386,11 +386,12 @@ impl Brain {
             .map(|m| m.proposed.clone())
             .collect();
         self.last_view = Some(view);
+        let verdicts = counted(&moves);
         let moves = bounded(moves, &mut notes);
         notes.truncate(MAX_NOTES);
         let record = DecisionRecord { tick: self.tick, now, seed, evaluations, moves, notes };
         let saved = self.newly_saved();
-        Tick { record, accepted, closed, withheld, inputs: blobs.kept, saved, events }
+        Tick { record, accepted, verdicts, closed, withheld, inputs: blobs.kept, saved, events }
     }
 
     /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.
@@ -464,6 +465,19 @@ fn seed_of(seed: u64, tick: u64) -> u32 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((z ^ (z >> 31)) >> 32) as u32
+}
+
+fn counted(moves: &[CheckedMove]) -> BTreeMap<JudgedAs, u64> {
+    let mut counts = BTreeMap::new();
+    for checked in moves {
+        let judged_as = match &checked.verdict {
+            Verdict::Accepted => JudgedAs::Accepted,
+            Verdict::Held { rule } => JudgedAs::Held(*rule),
+            Verdict::Refused { rule, .. } => JudgedAs::Refused(*rule),
+        };
+        *counts.entry(judged_as).or_default() += 1;
+    }
+    counts
 }
 
 /// All accepted and held moves, and the first of those refused.

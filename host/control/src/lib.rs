@@ -9,8 +9,8 @@ mod recorded;
 mod state;
 
 pub use brain::{
-    BandScore, Bound, Brain, BrainConfig, BrainEvent, Considered, ForecastAnswer, ForecastScores, MAX_ADDED_NODES,
-    MovePace, NodeExplanation, NodeOutlook, Preparation, Prepared, Recording, RoundRules, SavedPolicy,
+    BandScore, Bound, Brain, BrainConfig, BrainEvent, Considered, ForecastAnswer, ForecastScores, JudgedAs,
+    MAX_ADDED_NODES, MovePace, NodeExplanation, NodeOutlook, Preparation, Prepared, Recording, RoundRules, SavedPolicy,
     ShardExplanation, ShardForecast, SlotStatus, Supposed, SupposedNode, Supposition, SwapReport, Tick,
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};

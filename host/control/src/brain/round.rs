@@ -2,7 +2,7 @@
 
 use isobar_model::{
     CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, Label, LoadBatch, Move, NodeId, PlacementRules, Role,
-    ShardId,
+    Rule, ShardId,
 };
 use isobar_planner::KeyspaceRule;
 use serde::Serialize;
@@ -110,6 +110,17 @@ pub struct SavedPolicy {
     pub bytes: Vec<u8>,
 }
 
+/// How a move was judged, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JudgedAs {
+    /// Begun.
+    Accepted,
+    /// Shown, by this rule.
+    Held(Rule),
+    /// Refused, by this rule.
+    Refused(Rule),
+}
+
 /// What one tick came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
@@ -117,6 +128,8 @@ pub struct Tick {
     pub record: DecisionRecord,
     /// Moves to begin, in this order.
     pub accepted: Vec<CheckedMove>,
+    /// How many moves were judged how, those that the record leaves out included.
+    pub verdicts: BTreeMap<JudgedAs, u64>,
     /// Steps that closed: to be persisted.
     pub closed: Option<LoadBatch>,
     /// Steps among them that forecasters are not shown, by their start: to be persisted with them.

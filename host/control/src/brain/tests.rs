@@ -134,6 +134,15 @@ fn the_ranking_is_judged_against_ranking_by_the_last_value() {
     assert_eq!(first.latest_start, InstantMs(start.0 - 6 * STEP_MS));
 }
 
+#[test]
+fn verdicts_are_counted_by_rule() {
+    let plan = vec![transfer(1, 2), transfer(2, 9), transfer(3, 9)];
+    let mut brain = brain(&FakeHost::new(Script { plan: Some(plan), ..Script::default() }));
+    let tick = brain.tick(&steady(1), &rules(Mode::Auto));
+    let unknown = (JudgedAs::Refused(Rule::UnknownNode), 2);
+    assert_eq!(tick.verdicts, BTreeMap::from([(JudgedAs::Accepted, 1), unknown]));
+}
+
 /// Promise 7: the scripted placer moves whatever is overloaded; nothing here is.
 #[test]
 fn a_static_load_causes_no_moves() {

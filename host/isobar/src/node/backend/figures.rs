@@ -4,6 +4,9 @@ use super::NodeBackend;
 use crate::node::usage_report::{archive_figures, usage_figures};
 use isobar_analyzer::Archive;
 use isobar_api::backend::{Figure, FigureKind};
+use isobar_control::JudgedAs;
+use isobar_model::Rule;
+use std::collections::BTreeMap;
 
 impl NodeBackend {
     pub(super) fn node_figures(&self) -> Vec<Figure> {
@@ -15,6 +18,7 @@ impl NodeBackend {
         figures.extend(usage_figures(&self.samples.usage()));
         if let Some(controller) = self.controller.read().clone() {
             figures.extend(archive_figures(&controller.with_archive(Archive::status)));
+            figures.push(judged_moves(&controller.verdicts()));
         }
         let leads = self.controller.read().is_some();
         figures.push(gauge("control_leads", "1 where this node leads the control group", f64::from(u8::from(leads))));
@@ -29,6 +33,25 @@ impl NodeBackend {
             figures.push(counter("bytes_moved", "Bytes of replicas moved", totals.bytes_moved as f64));
         }
         figures
+    }
+}
+
+/// Moves by verdict, and by the rule that held or refused them.
+fn judged_moves(verdicts: &BTreeMap<JudgedAs, u64>) -> Figure {
+    let name = |rule: &Rule| serde_json::to_value(rule).ok().and_then(|name| name.as_str().map(str::to_owned));
+    let labels = |judged_as: &JudgedAs| {
+        let (verdict, rule) = match judged_as {
+            JudgedAs::Accepted => ("accepted", None),
+            JudgedAs::Held(rule) => ("held", name(rule)),
+            JudgedAs::Refused(rule) => ("refused", name(rule)),
+        };
+        vec![("verdict", verdict.to_owned()), ("rule", rule.unwrap_or_default())]
+    };
+    Figure {
+        name: "judged_moves",
+        help: "Moves that policies, operators' releases and drains proposed since this node leads, by verdict and rule",
+        kind: FigureKind::Counter,
+        samples: verdicts.iter().map(|(judged_as, count)| (labels(judged_as), *count as f64)).collect(),
     }
 }
 

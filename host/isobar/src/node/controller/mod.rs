@@ -19,12 +19,15 @@ use crate::node::observe::Baseline;
 use crate::node::records::Records;
 use isobar_api::EventLog;
 use isobar_api::backend::BackendError;
-use isobar_control::{Brain, BrainConfig, ControlCommand, ControlState, MovePace, RecordedSteps, Recording, Settings};
+use isobar_control::{
+    Brain, BrainConfig, ControlCommand, ControlState, JudgedAs, MovePace, RecordedSteps, Recording, Settings,
+};
 use isobar_model::{NodeId, Role, ShardId};
 use isobar_mover::{Mover, Pace};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::{RaftShardOps, ShardPlace};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -55,6 +58,8 @@ pub(crate) struct Controller {
     binding: tokio::sync::Mutex<()>,
     /// Forecasters that have observed the stored history already, so that binding one of them is a matter of milliseconds.
     standby: Mutex<Vec<Standby>>,
+    /// How many moves were judged how since this node leads.
+    verdicts: Mutex<BTreeMap<JudgedAs, u64>>,
 }
 
 impl Controller {
@@ -110,6 +115,7 @@ impl Controller {
             node_costs: Mutex::default(),
             binding: tokio::sync::Mutex::default(),
             standby: Mutex::default(),
+            verdicts: Mutex::default(),
         });
         // Before the first tick: the native placer in its place could move what it would not. Placers have no history to observe.
         controller.restore_binding(Role::Place).await;
@@ -121,6 +127,11 @@ impl Controller {
         tasks.spawn(Arc::clone(&controller).watch_leaders());
         tracing::info!(term, took_ms = began.elapsed().as_millis() as u64, "this node leads the control group");
         Ok((controller, tasks))
+    }
+
+    /// How many moves were judged how since this node leads.
+    pub(crate) fn verdicts(&self) -> BTreeMap<JudgedAs, u64> {
+        self.verdicts.lock().clone()
     }
 
     pub(crate) fn with_baseline<R>(&self, look: impl FnOnce(&Baseline) -> R) -> R {

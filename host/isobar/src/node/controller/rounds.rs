@@ -82,6 +82,9 @@ impl Controller {
         };
         let tick = self.brain.call(ticked).await?;
         let decided = began.elapsed();
+        for (judged_as, count) in &tick.verdicts {
+            *self.verdicts.lock().entry(*judged_as).or_default() += count;
+        }
         self.begin(&state, &tick.accepted).await;
         let begun = began.elapsed();
         if let Some(closed) = &tick.closed {
