@@ -135,7 +135,18 @@ impl Preparation {
                     seats.take(&batch.shards);
                     if is_first && history.len() > 1 {
                         asked(forecaster.as_mut(), &request, &mut seats)?;
-                        seats.note_saved(forecaster.save()?.len());
+                        match forecaster.save() {
+                            Ok(saved) => seats.note_saved(saved.len()),
+                            // One that can't save serves all the same.
+                            Err(PolicyFailure::Policy(_) | PolicyFailure::NotReady(_) | PolicyFailure::Config(_)) => {}
+                            Err(
+                                dead @ (PolicyFailure::Trapped(_)
+                                | PolicyFailure::Deadline { .. }
+                                | PolicyFailure::OutOfFuel { .. }
+                                | PolicyFailure::Invalid(_)
+                                | PolicyFailure::Unavailable(_)),
+                            ) => return Err(dead),
+                        }
                     }
                 }
                 asked(forecaster.as_mut(), &request, &mut seats)?;

@@ -25,6 +25,8 @@ pub(super) struct Script {
     pub(super) bias: Option<f32>,
     /// The bound placer traps.
     pub(super) placer_traps: bool,
+    /// The forecaster has no state to save.
+    pub(super) cannot_save: bool,
     /// Fuel that a forecast of one shard burns; none: 7 whatever is asked.
     pub(super) fuel_a_shard: Option<u64>,
 }
@@ -173,6 +175,9 @@ impl Forecaster for Echo {
     }
 
     fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        if self.script.cannot_save {
+            return Err(PolicyFailure::Policy("nothing to save".into()));
+        }
         Ok(serde_json::to_vec(&self.last).unwrap())
     }
 

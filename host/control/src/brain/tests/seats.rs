@@ -91,3 +91,13 @@ fn one_that_fails_before_it_saved_is_shown_the_hottest_first() {
     assert_eq!(reopened.unwrap().shown.shards, []);
     assert_eq!(joined.unwrap().shards.first(), Some(&ShardId(100)));
 }
+
+#[test]
+fn one_that_cannot_save_serves_as_many() {
+    let (host, mut brain) = tight();
+    host.script.lock().unwrap().cannot_save = true;
+    brain.tick(&heated(1, 0), &rules(Mode::Auto));
+    bind(&mut brain);
+    let tick = brain.tick(&heated(2, 0), &rules(Mode::Auto));
+    assert_eq!((known(&host).len(), tick.saved.len()), (8, 0));
+}
