@@ -362,6 +362,16 @@ async fn replicas_live_where_their_keyspace_asks() -> anyhow::Result<()> {
     let nodes = found["nodes"].as_array().context("nodes")?;
     assert_eq!((nodes.len(), &nodes[5]["added"], &nodes[2]["state"]), (6, &json!(true), &json!("draining")), "{found}");
 
+    // Why a shard stays, in words and by the rule that keeps it.
+    let told = cluster.get(1, "/v1/shards/1/explain").await?;
+    assert!(told["summary"].as_str().is_some_and(|text| text.starts_with("Shard 1 is led by node")), "{told}");
+    let considered = told["considered"].as_array().context("what was considered")?;
+    assert!(considered.iter().any(|c| c["rule"] == "node-labels" && c["verdict"] == "refused"), "{told}");
+    let told = cluster.get(2, "/v1/nodes/2/explain").await?;
+    assert!(told["summary"].as_str().is_some_and(|text| text.starts_with("Node 2 is at")), "{told}");
+    let figures = cluster.http.get(cluster.url(0, "/metrics")).send().await?.text().await?;
+    assert!(figures.contains("isobar_migrations_live"), "{figures}");
+
     let body = json!({"name": "more", "partitioning": "hash", "shards": 3, "rules": rules});
     let (status, answer) = cluster.send(cluster.http.post(cluster.url(0, "/v1/keyspaces")).json(&body)).await?;
     assert_eq!(status, 201, "{answer}");

@@ -36,7 +36,7 @@ impl Controller {
         let state = self.here.state();
         let observation = self.baseline.lock().observation(&state, self.here.clock().now(), 0);
         let rules = rules(&state);
-        self.brain.call(move |brain| look(brain, &observation, &rules)).await
+        Ok(self.brain.call(move |brain| look(brain, &observation, &rules)).await?)
     }
 }
 
