@@ -1,6 +1,6 @@
 use crate::homes::Homes;
 use crate::policy::Failure;
-use isobar_model::{Action, ClusterView, InstantMs, Move, NodeState, ShardId};
+use isobar_model::{Action, ClusterView, InstantMs, Move, NodeState, ShardColumns, ShardId};
 
 /// Something that may be done to a shard, in indices of the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,14 @@ impl Step {
 pub struct Board<'a> {
     /// What the round began with.
     pub view: &'a ClusterView,
-    replicas: Vec<Vec<usize>>,
+    /// Replicas of all shards, one after the other as in the view: a move changes where one is, never how many there are.
+    replicas: Vec<usize>,
     /// Shards that may not move in this round: in flight, cooling down, or proposed already.
     resting: Vec<bool>,
     /// Moves of data in flight or proposed, from or to each node.
     data_moves: Vec<u32>,
+    /// Bytes that those moves bring to each node.
+    incoming_bytes: Vec<u64>,
     /// Zones the nodes that are up make up.
     zones: usize,
     homes: Homes,
@@ -59,15 +62,14 @@ impl<'a> Board<'a> {
         let shards = &view.shards;
         let mut board = Self {
             view,
-            replicas: (0..shards.ids.len())
-                .map(|shard| shards.replicas_of(shard).iter().map(|&node| node as usize).collect())
-                .collect(),
+            replicas: shards.replicas.iter().map(|&node| node as usize).collect(),
             resting: shards
                 .last_moved
                 .iter()
                 .map(|&moved| moved != InstantMs(0) && view.now.since_ms(moved) < view.limits.cool_down_ms)
                 .collect(),
             data_moves: vec![0; view.nodes.ids.len()],
+            incoming_bytes: vec![0; view.nodes.ids.len()],
             zones: 0,
             homes: Homes::new(view),
             proposed: Vec::new(),
@@ -91,7 +93,10 @@ impl<'a> Board<'a> {
             }
             let (Ok(shard), Ok(target)) = (view.shards.ids.binary_search(&moving.shard), target) else { continue };
             board.resting[shard] = true;
-            let replicas = &mut board.replicas[shard];
+            if !moving.leader_only {
+                board.bring(target, shards.bytes[shard]);
+            }
+            let replicas = &mut board.replicas[range(shards, shard)];
             let at = |node: usize| replicas.iter().position(|&n| n == node);
             match (moving.leader_only, at(target), source.ok().and_then(at)) {
                 (true, Some(slot), _) => replicas.swap(0, slot),
@@ -109,13 +114,13 @@ impl<'a> Board<'a> {
     /// The nodes that will hold shard `shard`, the leader first.
     #[must_use]
     pub fn replicas(&self, shard: usize) -> &[usize] {
-        &self.replicas[shard]
+        &self.replicas[range(&self.view.shards, shard)]
     }
 
     /// Number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
-        self.replicas.len()
+        self.resting.len()
     }
 
     /// Number of nodes.
@@ -149,7 +154,7 @@ impl<'a> Board<'a> {
         if !self.may_move(shard) {
             return false;
         }
-        let replicas = &self.replicas[shard];
+        let replicas = self.replicas(shard);
         match step {
             Step::Lead { slot, .. } => slot > 0 && slot < replicas.len() && self.takes(replicas[slot]),
             Step::Relocate { slot, target, .. } => {
@@ -161,7 +166,9 @@ impl<'a> Board<'a> {
                     && self.data_moves[replicas[slot]] < per_node
                     && self.data_moves[target] < per_node
                     && self.homes.allow(self.view, self.view.shards.keyspaces[shard], replicas[slot], target)
-                    && nodes.used_bytes[target].saturating_add(self.view.shards.bytes[shard])
+                    && nodes.used_bytes[target]
+                        .saturating_add(self.incoming_bytes[target])
+                        .saturating_add(self.view.shards.bytes[shard])
                         <= nodes.capacity_bytes[target]
                     && (replicas.len() > self.zones
                         || replicas
@@ -176,7 +183,7 @@ impl<'a> Board<'a> {
     pub fn propose(&mut self, step: Step, urgency: f32, gain: f32, start_by: u32, reason: String) {
         let shard = step.shard();
         let ids = &self.view.nodes.ids;
-        let replicas = &mut self.replicas[shard];
+        let replicas = &mut self.replicas[range(&self.view.shards, shard)];
         let action = match step {
             Step::Lead { slot, .. } => {
                 replicas.swap(0, slot);
@@ -187,6 +194,7 @@ impl<'a> Board<'a> {
                 self.homes.moves(self.view.shards.keyspaces[shard], source, target);
                 self.data_moves[source] += 1;
                 self.data_moves[target] += 1;
+                self.bring(target, self.view.shards.bytes[shard]);
                 Action::MoveReplica { source: ids[source], target: ids[target] }
             }
         };
@@ -201,6 +209,10 @@ impl<'a> Board<'a> {
         });
     }
 
+    fn bring(&mut self, target: usize, bytes: u64) {
+        self.incoming_bytes[target] = self.incoming_bytes[target].saturating_add(bytes);
+    }
+
     /// Moves proposed so far.
     #[must_use]
     pub fn proposed(&self) -> usize {
@@ -213,10 +225,17 @@ impl<'a> Board<'a> {
         self.proposed
     }
 
-    /// Load units that a replica of `shard` costs its node, per unit of leader load.
+    /// Load units that a replica of `shard` costs its node, per unit of leader load. One that is not known counts as none.
     #[must_use]
     pub fn share(&self, shard: usize, leads: bool) -> f32 {
-        if leads { 1.0 } else { self.view.shards.follower_share[shard] }
+        let follows = self.view.shards.follower_share[shard];
+        if leads {
+            1.0
+        } else if follows.is_finite() {
+            follows.max(0.0)
+        } else {
+            0.0
+        }
     }
 
     /// The nodes' names in messages.
@@ -232,6 +251,11 @@ impl<'a> Board<'a> {
     }
 }
 
+/// Where a shard's replicas stand among those of all.
+fn range(shards: &ShardColumns, shard: usize) -> std::ops::Range<usize> {
+    shards.replica_offsets[shard] as usize..shards.replica_offsets[shard + 1] as usize
+}
+
 /// The host keeps to the contract; a policy that is tried elsewhere may be given anything, and must not panic.
 fn check(view: &ClusterView) -> Result<(), Failure> {
     let (nodes, shards) = (&view.nodes, &view.shards);
@@ -245,6 +269,7 @@ fn check(view: &ClusterView) -> Result<(), Failure> {
         && nodes.background.len() == n * steps
         && nodes.used_bytes.len() == n
         && nodes.capacity_bytes.len() == n
+        && shards.keyspaces.len() == s
         && shards.bytes.len() == s
         && shards.leader_load.len() == s
         && shards.follower_share.len() == s
@@ -355,6 +380,32 @@ mod tests {
         }
         assert!(!board.has_room() && !board.allows(Step::Lead { shard: 8, slot: 1 }));
         assert_eq!(board.into_moves().len(), 8);
+    }
+
+    #[test]
+    fn bytes_on_their_way_take_room() {
+        let placement: Vec<&[usize]> = vec![&[0, 1, 2]; 3];
+        let mut view = view(4, 100.0, &placement, 1, |_, _, _| 1.0);
+        view.limits.moves_per_node = 10;
+        view.nodes.capacity_bytes[3] = 2 << 20;
+        let mut board = Board::new(&view).unwrap();
+        for shard in 0..2 {
+            let step = Step::Relocate { shard, slot: 0, target: 3 };
+            assert!(board.allows(step));
+            board.propose(step, 1.0, 0.0, 0, String::new());
+        }
+        assert!(!board.allows(Step::Relocate { shard: 2, slot: 0, target: 3 }), "two of a MiB fill two MiB");
+
+        view.moving = vec![InFlight {
+            shard: ShardId(1),
+            source: NodeId(10),
+            target: NodeId(40),
+            done_by: view.now.plus_ms(1),
+            leader_only: false,
+        }];
+        let mut board = Board::new(&view).unwrap();
+        board.propose(Step::Relocate { shard: 1, slot: 0, target: 3 }, 1.0, 0.0, 0, String::new());
+        assert!(!board.allows(Step::Relocate { shard: 2, slot: 0, target: 3 }), "one in flight, one proposed");
     }
 
     #[test]

@@ -18,8 +18,25 @@ pub struct Config {
     /// How many times as wide as forecast the spread of loads is taken, 0 to 10: a placement chosen because its forecast is good is, for that
     /// very reason, likely to be worse than forecast, and all shards may be off together.
     pub caution: f32,
-    /// Moves proposed in one round, 1 to 1 000; nodes being drained are not counted.
+    /// Moves proposed in one round, 1 to 10 000 (the contract's bound); nodes being drained are not counted.
     pub max_moves: usize,
+    /// A node whose forecast peak stands above this many times the mean is brought down; 1 to 1 000 000, the highest standing for never.
+    pub even_start: f32,
+    /// To so many times the mean it is brought down; 1 to `even_start`.
+    pub even_within: f32,
+    /// But only a node whose peak is above this share of its capacity; 0 to 10.
+    pub even_above: f32,
+    /// Peaks are looked for in the next so many steps, at most those that the view forecasts; 1 to 8 064. What stands out only later can wait.
+    pub even_steps: u32,
+    /// The forecast's quantile that peaks are taken of (the one next to it), 0 to 1.
+    pub even_quantile: f32,
+    /// By how much of the mean the fuller of two nodes must fall by a move between them, 0.000 001 to 1.
+    pub even_min_gain: f32,
+    /// Where there are more nodes than this: how many of the coolest are looked at as targets, of all and of the source's zone; 1 to 10 000.
+    pub targets: usize,
+    /// Shifts of load that are judged in one round, at most; 1 000 to 1 000 000 000 000. More finds more; what it has found when it is used up, it
+    /// proposes.
+    pub budget: u64,
 }
 
 impl Default for Config {
@@ -32,6 +49,14 @@ impl Default for Config {
             patience_steps: 12,
             caution: 3.0,
             max_moves: 16,
+            even_start: 1.25,
+            even_within: 1.1,
+            even_above: 0.5,
+            even_steps: 12,
+            even_quantile: 0.5,
+            even_min_gain: 0.001,
+            targets: 32,
+            budget: 4_000_000,
         }
     }
 }
@@ -51,7 +76,15 @@ impl Config {
         within("allowance", config.allowance, 0.001, 1e3)?;
         within("patience_steps", config.patience_steps as f32, 1.0, 8_064.0)?;
         within("caution", config.caution, 0.0, 10.0)?;
-        within("max_moves", config.max_moves as f32, 1.0, 1_000.0)?;
+        within("max_moves", config.max_moves as f32, 1.0, 10_000.0)?;
+        within("even_start", config.even_start, 1.0, 1e6)?;
+        within("even_within", config.even_within, 1.0, config.even_start)?;
+        within("even_above", config.even_above, 0.0, 10.0)?;
+        within("even_steps", config.even_steps as f32, 1.0, 8_064.0)?;
+        within("even_quantile", config.even_quantile, 0.0, 1.0)?;
+        within("even_min_gain", config.even_min_gain, 1e-6, 1.0)?;
+        within("targets", config.targets as f32, 1.0, 10_000.0)?;
+        within("budget", config.budget as f32, 1e3, 1e12)?;
         Ok(config)
     }
 }

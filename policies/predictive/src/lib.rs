@@ -1,5 +1,5 @@
 //! A placement policy that looks ahead: it weighs the overload to be expected over the horizon, under the forecast's uncertainty, against a price
-//! for each move, and proposes what pays.
+//! for each move, and proposes what pays. Then it brings down nodes whose peak stands far above the others'.
 //!
 //! - **Expected overload**: each shard's quantiles give a mean, a variance and a skewness a step (`moments`); so do a node's shards together, the
 //!   errors of one tenant's shards being shared, those of different tenants independent. The expected excess over capacity follows (`excess`).
@@ -9,11 +9,19 @@
 //! - **Restraint**: the more shards have moved in the last half-day, the dearer a further move.
 //! - **Patience**: a move must save its price soon after its effect; what pays only later is proposed later, when it is known better.
 //! - **Search**: steps that relieve nodes with expected overload, the best first, each judged as if those before it were done.
+//! - **Evenness**: where a peak stands out nonetheless, it is brought down, leader transfers first (`evenness`).
+//! - **Scale**: only nodes in need are searched, targets are the coolest few (`coolest`), and a budget bounds the work. A round keeps nothing for
+//!   the next: one in which nothing is to be done only reads its columns through, which takes a million shards a fraction of a second.
 
+mod budget;
 mod config;
+mod coolest;
+mod evenness;
 mod excess;
 mod moments;
 mod outlook;
+mod overload;
+mod residents;
 mod search;
 
 use isobar_model::{ClusterView, Plan};
@@ -123,6 +131,9 @@ mod tests {
         assert!(refused("{\"caution\": 11}").contains("`caution`"));
         assert!(refused("{\"horizon_steps\": 0}").contains("`horizon_steps`"));
         assert!(refused("[").contains("configuration"));
+        assert!(refused("{\"even_start\": 1.2, \"even_within\": 1.3}").contains("`even_within`"));
+        assert!(refused("{\"targets\": 0}").contains("`targets`"));
+        assert!(refused("{\"budget\": 10}").contains("`budget`"));
         assert!(Predictive::new("{\"max_moves\": 3}").is_ok());
     }
 

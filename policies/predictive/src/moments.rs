@@ -52,6 +52,11 @@ impl Moments {
         Self { stretches: pairs.collect(), middle }
     }
 
+    /// Whether the quantiles tell more than the mean.
+    pub(crate) fn know_spread(&self) -> bool {
+        !self.stretches.is_empty()
+    }
+
     /// Mean, variance and third central moment of a load whose quantiles are `value(0)`, `value(1)`, …
     pub(crate) fn of(&self, value: impl Fn(usize) -> f32) -> (f32, f32, f32) {
         let Some(middle) = self.middle else { return (0.0, 0.0, 0.0) };
