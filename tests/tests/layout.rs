@@ -32,6 +32,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "policies",
         ],
     ),
+    // Pages for people: of texts and numbers, whosever they are.
+    ("isobar-report", &[]),
     // The brain.
     // Files of others, in the analyzer's words.
     ("isobar-intake", &["isobar-model", "isobar-analyzer"]),
@@ -80,6 +82,7 @@ const PURE: &[&str] = &[
     "isobar-planner",
     "isobar-mapper",
     "isobar-control",
+    "isobar-report",
     "policies",
 ];
 const RUNTIMES: &[&str] = &["tokio", "async-std", "smol", "futures-executor"];

@@ -7,7 +7,7 @@ mod node;
 mod run;
 
 use clap::{Parser, Subcommand};
-use isobar::cli::{ClientCommand, Target, report_failure};
+use isobar::cli::{Assess, ClientCommand, Target, report_failure};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +34,8 @@ enum Command {
     Dev(run::DevArgs),
     /// Run one node of a cluster
     Serve(run::ServeArgs),
+    /// Tell, from any store's log, what moving shards would have done for it; moves nothing
+    Assess(Box<Assess>),
     /// Compile a component for this machine (used by the node itself, in a process with limits of its own)
     #[command(hide = true)]
     CompilePolicy {
@@ -57,6 +59,12 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let Command::Assess(assess) = &cli.command {
+        return match assess.run(cli.target.json) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report_failure(&error, cli.target.json),
+        };
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("ISOBAR_LOG");
     let default = if matches!(cli.command, Command::Serve(_)) { "info,openraft=error" } else { "error,openraft=off" };
     tracing_subscriber::fmt()
@@ -77,14 +85,18 @@ fn main() -> ExitCode {
                 Err(error) => report_failure(&error, cli.target.json),
             };
         }
-        command @ (Command::Demo(_) | Command::Dev(_) | Command::Serve(_) | Command::CompilePolicy { .. }) => command,
+        command @ (Command::Demo(_)
+        | Command::Dev(_)
+        | Command::Serve(_)
+        | Command::Assess(_)
+        | Command::CompilePolicy { .. }) => command,
     };
     let outcome = runtime.block_on(async {
         match command {
             Command::Demo(args) => demo::run(args).await,
             Command::Dev(args) => run::dev(args).await,
             Command::Serve(args) => run::serve(args, cli.target.token).await,
-            Command::CompilePolicy { .. } | Command::Client(_) => Ok(()),
+            Command::Assess(_) | Command::CompilePolicy { .. } | Command::Client(_) => Ok(()),
         }
     });
     match outcome {

@@ -9,6 +9,7 @@
 //! Architecture invariant: no wall clock, no threads, no chance but the scenario's seed.
 
 mod arms;
+mod assess;
 mod backtest;
 mod covariate_gain;
 mod fleet;
@@ -24,6 +25,10 @@ mod timeline;
 mod trace;
 
 pub use arms::{ArmError, ArmReport, Arms, MakeForecaster, MakePlacer, WindowReport, brain_config, skill_pct};
+pub use assess::{
+    ArmFigures, ArmName, AssessError, AssessPolicies, AssessSpec, Assessment, Cell, Facts, Filled, Findings, Interval,
+    LoadGrid, Pays, SeedOutcome, SeedRun, UnitLoad, Verdict, fill_gaps,
+};
 pub use backtest::{Backtested, backtest, batch, request};
 pub use covariate_gain::{CovariateGain, FollowerLoss, Question, SCORED_QUANTILES, follower_losses};
 pub use fleet::{MoveTimes, SimFleet, SimFleetError};

@@ -15,7 +15,7 @@ use isobar_intake::{
     metric_named, read_csv, read_parquet, read_prometheus,
 };
 use isobar_model::{Metric, Partitioning};
-use progress::Meter;
+pub(super) use progress::Meter;
 use serde::Serialize;
 use sinks::Sinks;
 use std::path::PathBuf;
@@ -135,7 +135,7 @@ struct RecordedArgs {
 
 /// A unit of time.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     /// Seconds
     S,
     /// Milliseconds
@@ -157,15 +157,15 @@ impl From<Unit> for TimeUnit {
     }
 }
 
-fn columns(text: &str) -> Result<ColumnMap, BadColumns> {
+pub(super) fn columns(text: &str) -> Result<ColumnMap, BadColumns> {
     ColumnMap::parse(text)
 }
 
-fn words(text: &str) -> Result<OperationWords, BadWords> {
+pub(super) fn words(text: &str) -> Result<OperationWords, BadWords> {
     OperationWords::with(text)
 }
 
-fn partitioning(text: &str) -> Result<Partitioning, String> {
+pub(super) fn partitioning(text: &str) -> Result<Partitioning, String> {
     match text {
         "hash" => Ok(Partitioning::Hash),
         "range" => Ok(Partitioning::Range),
@@ -173,17 +173,17 @@ fn partitioning(text: &str) -> Result<Partitioning, String> {
     }
 }
 
-fn metric(text: &str) -> Result<Metric, String> {
+pub(super) fn metric(text: &str) -> Result<Metric, String> {
     metric_named(text).ok_or_else(|| "load, read-ops, write-ops, read-bytes or write-bytes is wanted".into())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share <= 1.0);
     share.ok_or_else(|| "a number above 0, up to 1, is wanted".into())
 }
 
 /// A time such as `250ms`, `10s`, `5m`, `1h`, `7d`; a bare number counts seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit.trim() {
@@ -198,7 +198,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "a time above zero is wanted, such as 5m".into())
 }
 
-fn ms(duration: Duration) -> u64 {
+pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -272,7 +272,7 @@ impl Import {
 }
 
 /// Says on standard error which lines were passed over.
-fn warn_of(report: &ReadReport) {
+pub(super) fn warn_of(report: &ReadReport) {
     if report.bad_lines > 0 {
         eprintln!("{} bad lines were passed over, the first of them:", report.bad_lines);
         report.examples.iter().for_each(|line| eprintln!("  {line}"));

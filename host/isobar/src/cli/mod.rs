@@ -1,5 +1,6 @@
 //! The commands that ask a running node: `isobar policy`, `isobar kv` and so on. One file per resource, as in the API.
 
+mod assess;
 mod bindings;
 mod decisions;
 mod events;
@@ -23,6 +24,8 @@ mod shard_profile;
 mod shards;
 mod status;
 mod what_if;
+
+pub use assess::Assess;
 
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// Shows progress in place, a few times a second.
-pub(super) struct Meter<'a> {
+pub(in crate::cli) struct Meter<'a> {
     output: &'a Output,
     what: &'static str,
     began: Instant,
@@ -16,11 +16,11 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(output: &'a Output, what: &'static str) -> Self {
+    pub(in crate::cli) fn new(output: &'a Output, what: &'static str) -> Self {
         Self { output, what, began: Instant::now(), shown: None }
     }
 
-    pub(super) fn show(&mut self, progress: Progress) {
+    pub(in crate::cli) fn show(&mut self, progress: Progress) {
         let now = Instant::now();
         if self.shown.is_some_and(|shown| now - shown < SHOW_EVERY) {
             return;
@@ -29,7 +29,7 @@ impl<'a> Meter<'a> {
         self.output.progress(&line(progress, self.what, now - self.began));
     }
 
-    pub(super) fn done(&self) {
+    pub(in crate::cli) fn done(&self) {
         self.output.progress_done();
     }
 }

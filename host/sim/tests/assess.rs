@@ -1,0 +1,218 @@
+//! What an assessment promises, with first-party policies compiled natively: it finds what was planted, and does not find what was not.
+
+#![expect(clippy::unwrap_used, reason = "a failure is the test's")]
+
+use forecasting_kit::SeriesModel;
+use isobar_model::{ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
+use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
+use isobar_sim::{
+    ArmName, AssessError, AssessPolicies, AssessSpec, Assessment, Findings, MakePlacer, Pays, SeedOutcome, UnitLoad,
+};
+use placing_kit::PlacementPolicy;
+use predictive::Predictive;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reactive::Reactive;
+use seasonal_naive::SeasonalNaive;
+use std::sync::Arc;
+
+struct NativeForecaster<M: SeriesModel>(forecasting_kit::Forecaster<M>);
+
+fn failed(failure: impl ToString) -> PolicyFailure {
+    PolicyFailure::Policy(failure.to_string())
+}
+
+impl<M: SeriesModel> Forecaster for NativeForecaster<M>
+where
+    forecasting_kit::Forecaster<M>: Send,
+{
+    fn observe(&mut self, batch: &LoadBatch) -> Result<(), PolicyFailure> {
+        self.0.observe(batch).map_err(failed)
+    }
+
+    fn predict(&mut self, request: &ForecastRequest) -> Result<ForecastBatch, PolicyFailure> {
+        self.0.predict(request).map_err(failed)
+    }
+
+    fn forget(&mut self, _: &[ShardId]) -> Result<(), PolicyFailure> {
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        Ok(Vec::new())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+struct NativePlacer<P>(P);
+
+impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
+    fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {
+        self.0.propose(view).map_err(failed)
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        Ok(Vec::new())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+fn policies() -> AssessPolicies {
+    let predictive = |config: &'static str| -> MakePlacer {
+        Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(config).map_err(failed)?))))
+    };
+    AssessPolicies {
+        forecaster: Arc::new(|| Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))),
+        reactive: Arc::new(|| Ok(Box::new(NativePlacer(Reactive::new("").map_err(failed)?)))),
+        predictive: predictive(""),
+        clairvoyant: predictive(r#"{"transfer_price_s": 1, "move_price_s": 2, "allowance": 1000}"#),
+    }
+}
+
+fn unit(name: usize, values: Vec<f32>) -> UnitLoad {
+    UnitLoad { name: name.to_string(), values, max_parts: 1, bytes: Some(1_000) }
+}
+
+fn spec(headroom: f64, lead: usize, seeds: u64) -> AssessSpec {
+    AssessSpec { headrooms: vec![headroom], leads: vec![lead], seeds: (1..=seeds).collect(), ..AssessSpec::default() }
+}
+
+fn found(units: &[UnitLoad], step_ms: u32, spec: AssessSpec) -> Findings {
+    let assessment = Assessment::new(units, step_ms, spec, policies()).unwrap();
+    let outcomes: Vec<SeedOutcome> = assessment.spec().seeds.iter().map(|seed| run(&assessment, *seed)).collect();
+    assessment.conclude(&outcomes)
+}
+
+fn run(assessment: &Assessment, seed: u64) -> SeedOutcome {
+    let mut run = assessment.begin(seed).unwrap();
+    while run.step().unwrap() {}
+    run.outcome()
+}
+
+/// Twelve units, of which another six are busy every three hours, the same ones each day: no placement suits all hours of the day, and
+/// whoever knows the timetable can move ahead of it. Half-hour steps.
+fn timetable(days: usize) -> Vec<UnitLoad> {
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut busy = [[false; 12]; 8];
+    for slot in &mut busy {
+        let mut taken = 0;
+        while taken < 6 {
+            let unit = rng.random_range(0..12);
+            taken += usize::from(!std::mem::replace(&mut slot[unit], true));
+        }
+    }
+    let load = |unit: usize, step: usize| if busy[step / 6 % 8][unit] { 100.0 } else { 4.0 };
+    (0..12).map(|at| unit(at, (0..days * 48).map(|step| load(at, step)).collect())).collect()
+}
+
+#[test]
+fn a_timetable_that_no_placement_suits_is_worth_forecasting() {
+    let findings = found(&timetable(18), 1_800_000, AssessSpec { shard_share: 1.0, ..spec(1.4, 1, 3) });
+    let cell = &findings.cells[0];
+    let skill = cell.skill_pct.unwrap();
+    let told = format!("{:#?}", cell.arms.iter().map(|a| (a.arm, a.overload_node_s, a.moves)).collect::<Vec<_>>());
+    assert!(cell.gainable_pct.mid > 30.0, "{told}");
+    assert!(skill.mid > 30.0 && skill.low > 0.0, "{skill:?} {told}");
+    assert_eq!(cell.pays, Pays::Yes, "{told}");
+    assert!(findings.verdict.sentence.contains("would have removed"), "{}", findings.verdict.sentence);
+    // The bytes of what was moved are known.
+    let moved = cell.arm(ArmName::Predictive).unwrap();
+    assert!(
+        moved.moved_bytes.unwrap().mid <= moved.moves.mid * 1_000.0 && moved.moved_bytes.unwrap().mid > 0.0,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_random_walk_is_not_said_to_be_worth_it_and_costs_little() {
+    let mut rng = StdRng::seed_from_u64(11);
+    let units: Vec<UnitLoad> = (0..36)
+        .map(|at| {
+            let mut level = 50.0_f32;
+            unit(
+                at,
+                (0..12 * 48)
+                    .map(|_| {
+                        level = (level + rng.random_range(-4.0..4.0)).clamp(5.0, 200.0);
+                        level
+                    })
+                    .collect(),
+            )
+        })
+        .collect();
+    let findings = found(&units, 1_800_000, spec(1.2, 6, 3));
+    let cell = &findings.cells[0];
+    let told = format!(
+        "{:?} {:#?}",
+        cell.gain_pct,
+        cell.arms.iter().map(|a| (a.arm, a.overload_node_s, a.moves)).collect::<Vec<_>>()
+    );
+    // What it says it may lose, it says: the interval holds the figure, and the verdict follows the interval.
+    assert!(cell.gain_pct.low <= cell.gain_pct.mid && cell.gain_pct.mid <= cell.gain_pct.high, "{told}");
+    assert!(cell.gain_pct.mid > -10.0, "{told}");
+    assert_eq!(cell.pays == Pays::Yes, cell.gain_pct.low > 0.0 && cell.gainable_pct.mid >= 5.0, "{told}");
+}
+
+#[test]
+fn an_even_load_has_nothing_to_gain() {
+    let units: Vec<UnitLoad> = (0..24).map(|at| unit(at, vec![10.0; 240])).collect();
+    let findings = found(&units, 300_000, spec(1.3, 1, 2));
+    assert_eq!(findings.cells[0].pays, Pays::NoOverload);
+    assert!(findings.cells[0].skill_pct.is_none());
+    assert_eq!(findings.cells[0].arm(ArmName::Predictive).unwrap().moves.high, 0.0);
+    assert!(findings.verdict.sentence.contains("no overload"), "{}", findings.verdict.sentence);
+}
+
+#[test]
+fn threads_change_nothing() {
+    let assessment = Assessment::new(&timetable(6), 1_800_000, spec(1.3, 1, 2), policies()).unwrap();
+    let one: Vec<SeedOutcome> = [1, 2].map(|seed| run(&assessment, seed)).into();
+    let two: Vec<SeedOutcome> = std::thread::scope(|scope| {
+        let runs = [1, 2].map(|seed| {
+            scope.spawn({
+                let assessment = &assessment;
+                move || run(assessment, seed)
+            })
+        });
+        runs.map(|run| run.join().unwrap()).into()
+    });
+    assert_eq!(assessment.conclude(&one), assessment.conclude(&two));
+}
+
+#[test]
+fn what_can_not_be_assessed_is_refused_with_what_to_do() {
+    let refused = |units: &[UnitLoad], spec: AssessSpec| Assessment::new(units, 300_000, spec, policies()).unwrap_err();
+    let short = refused(&[unit(0, vec![1.0; 30])], AssessSpec::default());
+    assert!(matches!(short, AssessError::TooShort { .. }) && short.to_string().contains("record longer"), "{short}");
+    let idle = refused(&[unit(0, vec![0.0; 300])], AssessSpec::default());
+    assert!(idle.to_string().contains("no load"), "{idle}");
+    for (spec, word) in [
+        (AssessSpec { nodes: 1, ..AssessSpec::default() }, "nodes"),
+        (AssessSpec { headrooms: vec![f64::NAN], ..AssessSpec::default() }, "headrooms"),
+        (AssessSpec { leads: vec![0], ..AssessSpec::default() }, "lead"),
+        (AssessSpec { seeds: vec![], ..AssessSpec::default() }, "starts"),
+    ] {
+        assert!(refused(&[unit(0, vec![1.0; 300])], spec).to_string().contains(word), "{word}");
+    }
+    let many: Vec<UnitLoad> = (0..2_000).map(|at| unit(at, vec![1.0; 60])).collect();
+    assert!(refused(&many, AssessSpec::default()).to_string().contains("put units together"));
+}
+
+/// What can be split is, as far as its hottest key allows.
+#[test]
+fn large_units_are_split_as_far_as_they_can_be() {
+    let sized = |max_parts| UnitLoad { max_parts, ..unit(0, vec![100.0; 300]) };
+    let facts =
+        |units: &[UnitLoad]| Assessment::new(units, 300_000, spec(1.0, 1, 1), policies()).unwrap().facts().clone();
+    let split = facts(&[sized(usize::MAX)]);
+    // A node carries a sixth, a shard 15 % of that: 40 parts.
+    assert_eq!((split.shards, split.split_units, split.unsplittable_units), (40, 1, 0));
+    let hot = facts(&[sized(3)]);
+    assert_eq!((hot.shards, hot.unsplittable_units), (3, 1));
+}
