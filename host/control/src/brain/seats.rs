@@ -47,7 +47,7 @@ impl Costs {
 
     /// Values of stored history that newcomers may be shown in one tick: they may burn as much again as the forecasts.
     fn values(&self, fuel: u64) -> u64 {
-        if self.value_fuel == 0 { FIRST_VALUES } else { fuel / self.value_fuel }
+        fuel.checked_div(self.value_fuel).unwrap_or(FIRST_VALUES)
     }
 }
 
