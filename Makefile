@@ -63,6 +63,12 @@ bench-forecast: guest-toolchain ## Forecasters on real load, beside what people 
 	$(CARGO) run --quiet --example bench_forecast -- --tracks $(TRACKS) --out $(BENCH) \
 	  --peers $(BENCH)/peers $(foreach folder,$(PEERS),--peers $(folder)) $(if $(DOCS),--docs $(DOCS))
 
+.PHONY: bench-plan
+bench-plan: guest-toolchain ## The placer on clusters of up to a million shards, beside Meta's Rebalancer.
+	$(CARGO) build --example bench_plan
+	@sh tests/bench/rebalancer.sh $(BENCH)/venv-rebalancer
+	$(CARGO) run --quiet --example bench_plan -- --out $(BENCH) --python $(BENCH)/venv-rebalancer/bin/python
+
 .PHONY: check
 check: format lint licences ## Format, lints, licences and advisories. Changes nothing.
 
