@@ -157,6 +157,9 @@ fn hottest_share(profile: &ShardProfile) -> Option<f64> {
 
 /// What a shard stores, about: different keys times the mean size of a value; none where the log tells no sizes.
 fn stored_bytes(profile: &ShardProfile) -> Option<u64> {
+    if profile.mix.count() == 0 {
+        return Some(0);
+    }
     let mean = |operation| {
         let of = profile.mix.of(operation);
         (of.count > 0 && of.bytes > 0).then(|| of.bytes as f64 / of.count as f64)
