@@ -223,12 +223,13 @@ impl History {
         self.batch_of(&closed)
     }
 
-    /// All that is kept from step `from` on, oldest first, in batches of at most `max_rows` shards: what an instance observes to catch up.
-    /// Every shard with history is in one, so that whoever observes them knows what is missing. Steps withheld are.
+    /// All that is kept of these shards from step `from` on, oldest first, in batches of at most `max_rows` of them, in their order: what an
+    /// instance observes to catch up. Every one with history is in a batch, so that whoever observes it knows what is missing. Steps
+    /// withheld are.
     #[must_use]
-    pub fn batches(&self, from: u64, max_rows: usize) -> Vec<LoadBatch> {
+    pub fn batches(&self, shards: impl IntoIterator<Item = ShardId>, from: u64, max_rows: usize) -> Vec<LoadBatch> {
         let from = from.max(self.end.saturating_sub(self.spec.keep_steps as u64));
-        let ids: Vec<ShardId> = self.rows.keys().copied().collect();
+        let ids: Vec<ShardId> = shards.into_iter().filter(|shard| self.rows.contains_key(shard)).collect();
         ids.chunks(max_rows.max(1))
             .map(|ids| {
                 let oldest = ids.iter().map(|id| self.rows[id].first()).min().unwrap_or(from);
@@ -236,6 +237,12 @@ impl History {
             })
             .filter(|batch| batch.steps > 0)
             .collect()
+    }
+
+    /// Steps that are kept of a shard.
+    #[must_use]
+    pub fn kept(&self, shard: ShardId) -> u64 {
+        self.rows.get(&shard).map_or(0, |row| self.end.saturating_sub(row.first()))
     }
 
     /// Keeps a closed step from those who observe later. The mark lasts as long as the step is kept here.

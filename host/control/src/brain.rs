@@ -12,7 +12,9 @@ mod pace;
 mod preparation;
 mod queries;
 mod round;
+mod saved;
 mod scores;
+mod seats;
 mod shares;
 mod slot;
 mod view;
@@ -36,8 +38,10 @@ use isobar_model::{
 use isobar_planner::{Ledger, Origin, PlanCheck, drain};
 use isobar_ports::{Forecaster, Observation, Placer, PolicyFailure, PolicyHost};
 use preparation::Ready;
+use saved::Saved;
+use seats::Seats;
 use shares::FollowerShares;
-use slot::{Saved, Slot};
+use slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use view::Scope;
@@ -46,6 +50,8 @@ use view::Scope;
 const MAX_REFUSED_RECORDED: usize = 256;
 /// Most notes that a decision record keeps: the contract's 100, and what the host adds.
 const MAX_NOTES: usize = 128;
+/// Values of history that a preparation is given: 128 MiB, four weeks of five-minute steps of 4 161 shards. Others join later, a few a tick.
+const PREPARED_VALUES: u64 = 32 << 20;
 /// Half-life of the forecasters' scores: a day of five-minute steps.
 const SCORE_HALF_LIFE_STEPS: f32 = 288.0;
 
@@ -70,8 +76,8 @@ pub struct Brain {
     /// Shards whose load no forecast foresaw; none: nobody looks for them.
     bursts: Option<Bursts>,
     outscored: bool,
-    /// What a forecast of one shard took of the bound forecaster last; 0: not known.
-    fuel_per_row: u64,
+    /// Which shards the bound forecaster serves.
+    seats: Seats,
     forecasts: Forecasts,
     builtin_forecasts: Forecasts,
     /// The forecast in force does not speak of now any more, or is not by the policy in force.
@@ -115,7 +121,7 @@ impl Brain {
             guards: config.guard.clone().map(Guards::new),
             bursts: config.bursts.map(Bursts::new),
             outscored: false,
-            fuel_per_row: 0,
+            seats: Seats::default(),
             forecasts: Forecasts::none(),
             builtin_forecasts: Forecasts::none(),
             stale: true,
@@ -201,6 +207,7 @@ impl Brain {
             scorer.retain(|shard| !shards.contains(&shard));
         }
         self.last_moved.retain(|shard, _| !shards.contains(shard));
+        self.seats.forget(shards);
         for slot in [&mut self.forecaster, &mut self.builtin_forecaster] {
             let forgotten = slot.instance.as_mut().map(|instance| instance.forget(shards));
             if let Some(Err(_)) = forgotten {
@@ -225,24 +232,36 @@ impl Brain {
         let same =
             |serving: Option<&Bound>| matches!((&bound, serving), (Some(to), Some(from)) if to.name == from.name);
         let through = self.history.end();
+        let (request, fuel) = (self.request(Vec::new()), self.config.forecast_fuel);
         match role {
             Role::Forecast => {
                 let saved = if same(self.forecaster.to_ask()) { self.save_forecaster() } else { None };
-                let history = if bound.is_some() { self.history.batches(0, OBSERVED_ROWS) } else { Vec::new() };
-                let request = self.request(self.history.shards().filter(|&s| self.history.knows(s)).collect());
-                let request = Some(request).filter(|request| !request.shards.is_empty());
-                Preparation { role, bound, saved, history, through, request }
+                let history = if bound.is_some() { self.history_to_prepare() } else { Vec::new() };
+                Preparation { role, bound, saved, history, through, request, fuel }
             }
             Role::Place => {
                 let saved = if same(self.placer.to_ask()) {
                     let bytes = self.placer.instance.as_mut().and_then(|placer| placer.save().ok());
-                    bytes.map(|bytes| Saved { bytes, through })
+                    bytes.map(|bytes| Saved { bytes, through, shards: Vec::new() })
                 } else {
                     None
                 };
-                Preparation { role, bound, saved, history: Vec::new(), through, request: None }
+                Preparation { role, bound, saved, history: Vec::new(), through, request, fuel }
             }
         }
+    }
+
+    /// The history of the hottest shards, as many as a preparation is given.
+    fn history_to_prepare(&self) -> Vec<LoadBatch> {
+        let mut values = 0;
+        let mut shards = self.hottest_shards();
+        let fit = shards.iter().take_while(|shard| {
+            values += self.history.kept(**shard);
+            values <= PREPARED_VALUES
+        });
+        let fit = fit.count().max(OBSERVED_ROWS);
+        shards.truncate(fit);
+        self.history.batches(shards, 0, OBSERVED_ROWS)
     }
 
     /// Has forecasts say why they are native ones, until a forecaster is activated.
@@ -265,12 +284,12 @@ impl Brain {
     /// Puts a prepared instance in place of the one that serves. Shows it the steps closed since first; should it fail at them, the one that
     /// serves stays.
     pub fn activate(&mut self, prepared: Prepared) -> Result<SwapReport, PolicyFailure> {
-        let Prepared { role, bound, ready, through, restored, mut observed_steps } = prepared;
+        let Prepared { role, bound, ready, through, seats, restored, mut observed_steps } = prepared;
         let to = bound.clone();
         let end = self.history.end();
         let from = match (role, ready) {
             (Role::Forecast, Ready::Forecaster(mut next)) => {
-                let fed = evaluate::feed(next.as_mut(), &self.history, through)?;
+                let fed = evaluate::feed(next.as_mut(), &self.history, seats.taken(), through)?;
                 observed_steps += fed.iter().map(|batch| batch.steps).max().unwrap_or(0);
                 let from = self.forecaster.bound.take();
                 self.forecaster.rebind(bound, Some(next), end);
@@ -297,7 +316,7 @@ impl Brain {
             self.ranks = scores::rank_scorer(self.config.horizon_steps);
             self.guards = self.config.guard.clone().map(Guards::new);
             self.outscored = false;
-            self.fuel_per_row = 0;
+            self.seats = seats;
             self.seeker.forget_told();
             self.stale = true;
         }
@@ -385,13 +404,11 @@ impl Brain {
     /// The states that the policies saved in this round.
     fn newly_saved(&mut self) -> Vec<SavedPolicy> {
         let found = [self.forecaster.take_new_save(), self.placer.take_new_save()];
-        let of = |(role, revision, saved): (Role, Digest, Saved)| SavedPolicy {
-            role,
-            revision,
-            observed_until: self.history.start_of(saved.through),
-            bytes: saved.bytes,
+        let of = |(role, revision, saved): (Role, Digest, Saved)| {
+            let observed_until = self.history.start_of(saved.through);
+            Some(SavedPolicy { role, revision, observed_until, bytes: saved.to_stored()? })
         };
-        found.into_iter().flatten().map(of).collect()
+        found.into_iter().flatten().filter_map(of).collect()
     }
 
     /// Takes in what the shards did; gives the steps that closed.

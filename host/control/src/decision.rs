@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 /// The name the native policies go by in records and answers.
 pub const BUILTIN: &str = "builtin";
 
-/// The input of one forecast, as its blob holds it.
+/// The input of one forecast, as its blob holds it: what was done to the instance before it was asked, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForecastInput {
-    /// Steps shown before it was asked; empty where the instance was opened anew, as the stored history holds them.
-    pub observed: Vec<LoadBatch>,
     /// How the instance was opened, where it was for this forecast.
     pub reopened: Option<Reopened>,
+    /// New steps of the shards that it had seen already.
+    pub observed: Vec<LoadBatch>,
+    /// Shards that it was told to forget: others are hotter.
+    pub left: Vec<ShardId>,
+    /// Shards that it had not seen, with their history.
+    pub joined: Option<Shown>,
     /// Which shards follow which and which are alike, where it was told so before it was asked.
     pub related: Option<Relations>,
     /// What it was asked.
@@ -28,11 +32,20 @@ pub struct ForecastInput {
 pub struct Reopened {
     /// The saved state it was given.
     pub saved: Option<Digest>,
-    /// Start of the stored history it was shown.
+    /// What it was shown of the steps since.
+    pub shown: Shown,
+}
+
+/// Stored history that an instance was shown; its values are not told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Of which shards, in this order.
+    pub shards: Vec<ShardId>,
+    /// Start of its first step.
     pub from: InstantMs,
-    /// End of the stored history it was shown.
+    /// End of its last step.
     pub to: InstantMs,
-    /// Steps of it, by their start, that were shown to it as missing: a burst was on.
+    /// Steps of it, by their start, that were shown as missing: a burst was on.
     pub withheld: Vec<(ShardId, InstantMs)>,
 }
 

@@ -13,7 +13,7 @@ pub use brain::{
     Recording, RoundRules, SavedPolicy, ShardForecast, SlotStatus, SwapReport, Tick,
 };
 pub use command::{ControlCommand, ControlReply, Proposal, Refusal, RefusalKind, ShardCount};
-pub use decision::{ForecastInput, Reopened, without_wall_time};
+pub use decision::{ForecastInput, Reopened, Shown, without_wall_time};
 pub use recorded::RecordedSteps;
 pub use state::archive::{ArchiveEntry, MAX_ARCHIVE_ENTRIES, MAX_ARCHIVE_PARTS};
 pub use state::events::{ControlEvent, EventKind, MAX_EVENTS};

@@ -28,7 +28,7 @@ pub enum ForecastAnswerer {
     Policy,
     /// For some horizons the native forecaster, as the policy's recent forecasts of this shard were worse there.
     Guarded,
-    /// The native forecaster: the shard is not among the hottest that a tick's fuel allows to ask the policy about.
+    /// The native forecaster: the shard is not among the hottest, as many as the policy serves within a tick's fuel and the size of its state.
     Unasked,
     /// Nobody foresaw its load: what is measured, carried on for as long as bursts last, above whoever's forecast it is.
     Burst,

@@ -107,7 +107,7 @@ fn run(days: Range<usize>, plant: impl Fn(&mut StdRng) -> Vec<Planted>) -> Found
             history.withhold(shard, step as u64);
             found.withheld += 1;
         }
-        for shown in history.batches(step as u64, shards.len()) {
+        for shown in history.batches(history.shards(), step as u64, shards.len()) {
             native.observe(&shown).unwrap();
             policy.observe(&shown).unwrap();
         }

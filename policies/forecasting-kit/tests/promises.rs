@@ -214,6 +214,31 @@ for_each_policy! {
         assert_eq!(once.save(), twice.save());
     }
 
+    fn a_shard_that_joins_later_is_forecast_as_if_it_had_always_been_there<P>() {
+        let (early, late) = (daily(9), daily(9).into_iter().map(|load| 3.0 * load).collect::<Vec<f32>>());
+        let of_late = |start: u64, values: &[f32]| LoadBatch { shards: vec![ShardId(2)], ..batch(start, &[values.to_vec()]) };
+        let (mut joined, mut always) = (policy::<P>(), policy::<P>());
+        joined.observe(&batch(0, std::slice::from_ref(&early))).unwrap();
+        joined.observe(&of_late(0, &late[..200])).unwrap();
+        // Told to forget it, and shown it once more.
+        joined.forget(&[ShardId(2)]);
+        joined.observe(&of_late(0, &late)).unwrap();
+        always.observe(&batch(0, &[early, late])).unwrap();
+        let later = batch(9 * 24, &[vec![120.0], vec![300.0]]);
+        [&mut joined, &mut always].into_iter().for_each(|policy| policy.observe(&later).unwrap());
+        let request = request(&[2], 24, 12);
+        let (joined, always) = (joined.predict(&request).unwrap(), always.predict(&request).unwrap());
+        assert_within_the_contract(&request, &joined);
+        // Learning across shards, in whatever order they come, it is not the very same.
+        if P::NAME == "pooled" {
+            let off = joined.values.iter().zip(&always.values).map(|(a, b)| (a - b).abs());
+            // Of loads up to some 560.
+            assert!(off.fold(0.0, f32::max) < 30.0, "{joined:?} {always:?}");
+        } else {
+            assert_eq!(joined, always);
+        }
+    }
+
     fn a_gap_of_years_costs_nothing_and_empties_the_series<P>() {
         let mut policy = policy::<P>();
         policy.observe(&batch(0, &[daily(10)])).unwrap();

@@ -72,7 +72,7 @@ fn a_silence_leaves_missing_steps_and_only_touched_ones_are_given() {
     tick(&mut history, 3300, 300, 4.0);
     let closed = tick(&mut history, 4500, 300, 5.0).unwrap();
     assert_eq!((closed.start, closed.values), (InstantMs(4_200_000), vec![5.0]));
-    let all = history.batches(0, 256);
+    let all = history.batches(history.shards(), 0, 256);
     assert!(same(&all[0].values, &[4.0, f32::NAN, f32::NAN, f32::NAN, 5.0]));
 }
 
@@ -91,10 +91,10 @@ fn time_counts_once_and_a_clock_that_goes_back_adds_nothing() {
 fn rows_keep_the_newest_steps_only() {
     let mut history = history(3);
     history.import(&batch(0, &[A], &[0.0, 1.0, 2.0, 3.0, 4.0])).unwrap();
-    assert_eq!(history.batches(0, 256)[0].values, [2.0, 3.0, 4.0]);
+    assert_eq!(history.batches(history.shards(), 0, 256)[0].values, [2.0, 3.0, 4.0]);
     assert!(history.value(A, 1).is_nan());
     tick(&mut history, 1_000_000_000, 999_000_000, 7.0).unwrap();
-    assert_eq!(history.batches(0, 256)[0].values.len(), 3);
+    assert_eq!(history.batches(history.shards(), 0, 256)[0].values.len(), 3);
 }
 
 #[test]
@@ -102,13 +102,13 @@ fn what_is_imported_comes_back_in_batches_of_the_asked_size() {
     let mut history = history(100);
     history.import(&batch(0, &[A, B], &[1.0, 2.0, f32::NAN, 4.0])).unwrap();
     history.import(&batch(600_000, &[B], &[5.0])).unwrap();
-    let batches = history.batches(0, 1);
+    let batches = history.batches(history.shards(), 0, 1);
     assert_eq!(batches.len(), 2);
     assert_eq!(batches[0].shards, [A]);
     assert!(same(&batches[0].values, &[1.0, 2.0, f32::NAN]));
     assert!(same(&batches[1].values, &[f32::NAN, 4.0, 5.0]));
-    assert!(same(&history.batches(2, 256)[0].values, &[f32::NAN, 5.0]));
-    assert_eq!(history.batches(3, 256), []);
+    assert!(same(&history.batches(history.shards(), 2, 256)[0].values, &[f32::NAN, 5.0]));
+    assert_eq!(history.batches(history.shards(), 3, 256), []);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn forgotten_shards_are_gone_and_children_inherit() {
     history.inherit(A, B, 0.25);
     history.forget(&[A]);
     assert!(!history.knows(A));
-    assert_eq!(history.batches(0, 256)[0].values, [0.5, 1.0]);
+    assert_eq!(history.batches(history.shards(), 0, 256)[0].values, [0.5, 1.0]);
 }
 
 proptest! {
@@ -183,7 +183,7 @@ fn a_step_withheld_is_missing_to_those_who_observe_and_to_nobody_else() {
     history.import(&batch(0, &[A, B], &[1.0, 2.0, 3.0, 4.0])).unwrap();
     history.withhold(A, 1);
     history.withhold(A, 7);
-    assert!(same(&history.batches(0, 256)[0].values, &[1.0, f32::NAN, 3.0, 4.0]));
+    assert!(same(&history.batches(history.shards(), 0, 256)[0].values, &[1.0, f32::NAN, 3.0, 4.0]));
     assert_eq!((history.value(A, 1), history.batch(1, 2, &[A]).values), (2.0, vec![2.0]));
     assert_eq!(history.withheld(0).collect::<Vec<_>>(), [(A, 1)]);
     // Promise 8: the mark goes with its step.

@@ -87,7 +87,7 @@ const QUANTILES: [f32; 6] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.97];
 impl Default for BrainConfig {
     /// Steps of five minutes, 28 days of them; an hour between two moves of one shard. The forecast reaches a day ahead, so that placement can
     /// tell a wave from a tide; its quantiles as far into the upper tail, where overload happens, as weeks of errors can teach. Forecasts may use
-    /// 4 G of fuel: some 2 s of one core, a fifth of a tick.
+    /// 12 G of fuel: in the first-party policies 1 to 2 s of one core, in an interpreter some 5, once a step.
     fn default() -> Self {
         Self {
             step_ms: 300_000,
@@ -111,7 +111,7 @@ impl Default for BrainConfig {
             score_horizons: vec![1, 6, 12, 24],
             guard: Some(GuardSpec::daily(QUANTILES.to_vec(), 288, 288)),
             bursts: Some(BurstSpec::default()),
-            forecast_fuel: 4_000_000_000,
+            forecast_fuel: 12_000_000_000,
             recording: Recording::Blobs,
         }
     }

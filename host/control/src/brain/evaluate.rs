@@ -1,8 +1,9 @@
 //! Asking the policies: feeding, opening again, falling back, recording.
 
-use super::slot::Saved;
+use super::saved::Saved;
+use super::seats::Reseated;
 use super::{Bound, Brain, BrainEvent, Forecasts};
-use crate::decision::{Blobs, ForecastInput, Reopened, evaluation};
+use crate::decision::{Blobs, ForecastInput, Reopened, Shown, evaluation};
 use isobar_analyzer::{Answerer, BandStanding, History};
 use isobar_model::{
     ClusterView, Digest, EvaluationRecord, ForecastAnswerer, ForecastBatch, ForecastRequest, LoadBatch, Metric, Plan,
@@ -14,19 +15,18 @@ use std::collections::{HashMap, HashSet};
 /// Rows of one batch of stored history. The contract allows 256; few rows keep a guest's memory flat, and so many may each
 /// be fitted a model in one call.
 pub(super) const OBSERVED_ROWS: usize = 32;
-/// Shards a forecaster is asked about before it is known what one costs: the heaviest policies take some 20 M of fuel a shard.
-const FIRST_ASKED: usize = 200;
 /// Up to so many steps are shown in one batch, as every tick's are.
 const STEPS_AT_ONCE: u64 = 12;
 
-/// Shows a forecaster all closed steps from `from` on; gives what it showed.
+/// Shows a forecaster all closed steps of these shards from `from` on; gives what it showed.
 pub(super) fn feed(
     forecaster: &mut dyn Forecaster,
     history: &History,
+    shards: impl IntoIterator<Item = ShardId>,
     from: u64,
 ) -> Result<Vec<LoadBatch>, PolicyFailure> {
     let at_once = history.end().saturating_sub(from) <= STEPS_AT_ONCE;
-    let batches = history.batches(from, if at_once { usize::MAX } else { OBSERVED_ROWS });
+    let batches = history.batches(shards, from, if at_once { usize::MAX } else { OBSERVED_ROWS });
     for batch in &batches {
         // One that observed a part only would see the rest of it twice: no lack of history, a failure.
         forecaster.observe(batch).map_err(|failure| match failure {
@@ -41,6 +41,15 @@ pub(super) fn feed(
         })?;
     }
     Ok(batches)
+}
+
+/// The same question about these shards.
+pub(super) fn asked_of(request: &ForecastRequest, shards: impl IntoIterator<Item = ShardId>) -> ForecastRequest {
+    ForecastRequest { shards: shards.into_iter().collect(), quantiles: request.quantiles.clone(), ..*request }
+}
+
+fn of_rows(request: &ForecastRequest, rows: &[usize]) -> ForecastRequest {
+    asked_of(request, rows.iter().filter_map(|row| request.shards.get(*row).copied()))
 }
 
 /// A forecast that a policy made.
@@ -78,15 +87,13 @@ impl Brain {
         self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), native.batch.clone());
 
         let asked = self.forecaster.to_ask().cloned();
-        let rows = self.rows_to_ask(&request, &native.batch);
         let answer = match &asked {
-            Some(bound) if !rows.is_empty() => Some(self.ask_bound(bound, &self.of_rows(&request, &rows))),
+            Some(bound) if !request.shards.is_empty() => Some(self.ask_bound(bound, &request, &native.batch)),
             Some(_) | None => None,
         };
         let (made, by, whole) = match answer {
-            Some(Ok(made)) => {
+            Some(Ok((made, rows))) => {
                 self.forecaster.answered(events);
-                self.fuel_per_row = made.usage.fuel / rows.len().max(1) as u64;
                 self.score.expect(end, &made.input.request.shards, steps, &made.batch.values);
                 self.score.expect_peaks(end, &made.input.request.shards, request.peak_steps, &made.batch.peaks);
                 let whole = self.guarded(end, &request, &rows, &made, &native.batch, events);
@@ -120,32 +127,31 @@ impl Brain {
         record
     }
 
-    /// The rows of a request that the bound forecaster is asked about: all, or the hottest that the tick's fuel allows for, by what the native
-    /// forecaster fears of them. Ascending.
-    fn rows_to_ask(&self, request: &ForecastRequest, native: &ForecastBatch) -> Vec<usize> {
-        let rows = request.shards.len();
-        let allowed = match self.fuel_per_row {
-            // Never asked yet, or burning none.
-            0 => FIRST_ASKED,
-            fuel => usize::try_from(self.config.forecast_fuel / fuel).unwrap_or(usize::MAX).max(1),
-        };
-        if rows <= allowed {
-            return (0..rows).collect();
-        }
+    /// The rows of a request, hottest first, by what the native forecaster fears of them.
+    fn hottest_rows(request: &ForecastRequest, native: &ForecastBatch) -> Vec<usize> {
         let width = request.quantiles.len() * request.horizon as usize;
-        let feared = |row: &usize| {
+        let feared = |row: usize| {
             let paths = native.values.get(row * width..(row + 1) * width).unwrap_or_default();
             paths.iter().copied().fold(0.0f32, f32::max)
         };
-        let mut hottest: Vec<(f32, usize)> = (0..rows).map(|row| (feared(&row), row)).collect();
+        let mut hottest: Vec<(f32, usize)> = (0..request.shards.len()).map(|row| (feared(row), row)).collect();
         hottest.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
-        let mut asked: Vec<usize> = hottest.into_iter().take(allowed).map(|(_, row)| row).collect();
-        asked.sort_unstable();
-        asked
+        hottest.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn of_rows(&self, request: &ForecastRequest, rows: &[usize]) -> ForecastRequest {
-        self.request(rows.iter().filter_map(|row| request.shards.get(*row).copied()).collect())
+    /// Shards with history, hottest first: by what the native forecaster feared of them last; before it was asked, by their last values.
+    pub(super) fn hottest_shards(&self) -> Vec<ShardId> {
+        let end = self.history.end();
+        let heat = |shard: ShardId| {
+            let feared = self.builtin_forecasts.paths(shard);
+            let feared = feared.map(|paths| paths.iter().copied().fold(0.0f32, f32::max));
+            let last = || self.history.value(shard, end.saturating_sub(1)).max(0.0);
+            feared.unwrap_or_else(last)
+        };
+        let known = self.history.shards().filter(|&shard| self.history.knows(shard));
+        let mut hottest: Vec<(f32, ShardId)> = known.map(|shard| (heat(shard), shard)).collect();
+        hottest.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
+        hottest.into_iter().map(|(_, shard)| shard).collect()
     }
 
     /// The native forecast of all shards with the policy's in its place where the policy was asked and its guard lets it answer; and who
@@ -226,15 +232,21 @@ impl Brain {
         }
     }
 
-    /// The state of the serving forecaster, with the step it has seen up to.
+    /// The state of the serving forecaster, with the step it has seen up to and the shards it knows.
     pub(super) fn save_forecaster(&mut self) -> Option<Saved> {
-        let through = self.forecaster.fed;
+        let (through, shards) = (self.forecaster.fed, self.seats.taken().collect());
         let bytes = self.forecaster.instance.as_mut()?.save().ok();
         // A save that failed may have killed the instance; the last good one will do.
-        bytes.map(|bytes| Saved { bytes, through }).or_else(|| self.forecaster.saved.clone())
+        bytes.map(|bytes| Saved { bytes, through, shards }).or_else(|| self.forecaster.saved.clone())
     }
 
-    fn ask_bound(&mut self, bound: &Bound, request: &ForecastRequest) -> Result<Made, PolicyFailure> {
+    /// Has the bound forecaster look at all that is new and forecast the shards it serves; gives which rows of the request these are, ascending.
+    fn ask_bound(
+        &mut self,
+        bound: &Bound,
+        request: &ForecastRequest,
+        native: &ForecastBatch,
+    ) -> Result<(Made, Vec<usize>), PolicyFailure> {
         let _span =
             tracing::info_span!("evaluation", role = "forecast", policy = %bound.name, revision = %bound.digest)
                 .entered();
@@ -243,20 +255,37 @@ impl Brain {
         let Some(instance) = &mut self.forecaster.instance else {
             return Err(PolicyFailure::Unavailable("the instance did not open".into()));
         };
-        let observed = feed(instance.as_mut(), &self.history, fed)?;
+        let observed = feed(instance.as_mut(), &self.history, self.seats.taken(), fed)?;
         self.forecaster.fed = end;
-        let related = self.seeker.news_for(reopened.is_some());
+
+        let hottest = Self::hottest_rows(request, native);
+        let hottest_shards: Vec<ShardId> = hottest.iter().filter_map(|row| request.shards.get(*row).copied()).collect();
+        let fuel = self.config.forecast_fuel;
+        let Reseated { joined, left, more_to_come } =
+            self.seats.reseat(&hottest_shards, |shard| self.history.kept(shard), fuel);
+        if !left.is_empty() {
+            instance.forget(&left)?;
+        }
+        if let Some(batch) = feed(instance.as_mut(), &self.history, joined.iter().copied(), 0)?.last() {
+            self.seats.note_observed(instance.usage().fuel, batch.values.len());
+        }
+        let related = self.seeker.news_for(reopened.is_some() || !joined.is_empty());
         if let Some(relations) = &related {
             instance.relate(request.metric, relations)?;
         }
-        let batch = instance.predict(request)?;
-        fits(&batch, request)?;
+        let seated = hottest.into_iter().filter(|row| self.seats.holds(request.shards[*row]));
+        let mut rows: Vec<usize> = seated.take(self.seats.allowed(fuel)).collect();
+        rows.sort_unstable();
+        let request = of_rows(request, &rows);
+        let batch = instance.predict(&request)?;
+        fits(&batch, &request)?;
+        let usage = instance.usage();
+        self.seats.note_forecast(usage.fuel, rows.len());
+        // Those that wait have their turn at the next tick, not only when a step closes.
+        self.stale |= more_to_come;
         let observed = if reopened.is_some() { Vec::new() } else { observed };
-        Ok(Made {
-            batch,
-            input: ForecastInput { observed, reopened, related, request: request.clone() },
-            usage: instance.usage(),
-        })
+        let joined = (!joined.is_empty()).then(|| self.shown(joined, 0));
+        Ok((Made { batch, input: ForecastInput { reopened, observed, left, joined, related, request }, usage }, rows))
     }
 
     /// Opens the bound forecaster from its last good save, else empty; it is fed the rest of the history next.
@@ -265,25 +294,35 @@ impl Brain {
             let instance = self.host.forecaster(&bound.digest, &bound.config, Some(&saved.bytes)).ok()?;
             Some((instance, saved))
         });
-        let (instance, fed, saved) = match saved {
-            Some((instance, saved)) => (instance, saved.through, Some(Digest::of(&saved.bytes))),
-            None => (self.host.forecaster(&bound.digest, &bound.config, None)?, 0, None),
+        let (instance, fed, shards, saved) = match saved {
+            Some((instance, saved)) => (instance, saved.through, saved.shards, Some(Digest::of(&saved.bytes))),
+            None => (self.host.forecaster(&bound.digest, &bound.config, None)?, 0, Vec::new(), None),
         };
         self.forecaster.instance = Some(instance);
         self.forecaster.fed = fed;
-        Ok(self.reopened(saved, fed))
+        self.seats.start_over(shards.iter().copied());
+        Ok(Reopened { saved, shown: self.shown(shards, fed) })
     }
 
-    /// What an instance is shown that has seen the steps before `fed`.
-    fn reopened(&self, saved: Option<Digest>, fed: u64) -> Reopened {
+    /// What an instance is shown of shards of which it has seen the steps before `fed`.
+    fn shown(&self, shards: Vec<ShardId>, fed: u64) -> Shown {
         let (from, to) = (self.history.start_of(fed), self.history.start_of(self.history.end()));
-        Reopened { saved, from, to, withheld: self.withheld_from(from) }
+        let withheld = self.withheld_from(from).into_iter().filter(|(shard, _)| shards.contains(shard)).collect();
+        Shown { shards, from, to, withheld }
     }
 
     fn ask_native(&mut self, request: &ForecastRequest) -> Made {
         // The whole of the history need not be told again: it is stored.
-        let reopened = (self.builtin_forecaster.fed == 0).then(|| self.reopened(None, 0));
-        let input = |observed| ForecastInput { observed, reopened, related: None, request: request.clone() };
+        let all = || Reopened { saved: None, shown: self.shown(self.history.shards().collect(), 0) };
+        let reopened = (self.builtin_forecaster.fed == 0).then(all);
+        let input = |observed| ForecastInput {
+            reopened,
+            observed,
+            left: Vec::new(),
+            joined: None,
+            related: None,
+            request: request.clone(),
+        };
         if request.shards.is_empty() {
             return Made { batch: ForecastBatch::default(), input: input(Vec::new()), usage: Usage::default() };
         }
@@ -303,7 +342,7 @@ impl Brain {
     ) -> Result<(ForecastBatch, Vec<LoadBatch>, Usage), PolicyFailure> {
         let slot = &mut self.builtin_forecaster;
         let instance = slot.instance.get_or_insert_with(|| self.host.builtin_forecaster());
-        let observed = feed(instance.as_mut(), &self.history, slot.fed)?;
+        let observed = feed(instance.as_mut(), &self.history, self.history.shards(), slot.fed)?;
         let all_at_once = std::mem::replace(&mut slot.fed, self.history.end()) == 0;
         let batch = instance.predict(request)?;
         fits(&batch, request)?;
@@ -358,7 +397,11 @@ impl Brain {
             return;
         }
         let Some(answer) = self.forecaster.instance.as_mut().map(|instance| instance.save()) else { return };
-        self.forecaster.saved_as(answer, through, events);
+        let answer = answer.map(|bytes| Saved { bytes, through, shards: self.seats.taken().collect() });
+        if let Ok(saved) = &answer {
+            self.seats.note_saved(saved.bytes.len());
+        }
+        self.forecaster.saved_as(answer, events);
     }
 
     fn save_placer(&mut self, events: &mut Vec<BrainEvent>) {
@@ -366,7 +409,8 @@ impl Brain {
             return;
         }
         let Some(answer) = self.placer.instance.as_mut().map(|instance| instance.save()) else { return };
-        self.placer.saved_as(answer, self.history.end(), events);
+        let through = self.history.end();
+        self.placer.saved_as(answer.map(|bytes| Saved { bytes, through, shards: Vec::new() }), events);
     }
 
     /// Says once when the native forecaster answers for most of what was judged.

@@ -7,7 +7,10 @@
 //!
 //! Cancel safety: dropping a preparation or what it prepared leaves the present instance as it is.
 
-use super::slot::{Bound, Saved};
+use super::evaluate::asked_of;
+use super::saved::Saved;
+use super::seats::Seats;
+use super::slot::Bound;
 use isobar_model::{ForecastRequest, InstantMs, LoadBatch, Role};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, PolicyHost};
 use std::fmt;
@@ -18,12 +21,14 @@ pub struct Preparation {
     pub(super) role: Role,
     pub(super) bound: Option<Bound>,
     pub(super) saved: Option<Saved>,
-    /// The stored history; empty for placers.
+    /// The stored history, hottest shards first; empty for placers.
     pub(super) history: Vec<LoadBatch>,
     /// First step that is not in it.
     pub(super) through: u64,
-    /// The question that the new instance must be able to answer.
-    pub(super) request: Option<ForecastRequest>,
+    /// The question that the new instance must be able to answer, of no shards yet.
+    pub(super) request: ForecastRequest,
+    /// What a tick's forecasts may burn.
+    pub(super) fuel: u64,
 }
 
 pub(super) enum Ready {
@@ -38,6 +43,8 @@ pub struct Prepared {
     pub(super) bound: Option<Bound>,
     pub(super) ready: Ready,
     pub(super) through: u64,
+    /// Shards that a forecaster knows.
+    pub(super) seats: Seats,
     pub(super) restored: bool,
     pub(super) observed_steps: u32,
 }
@@ -69,24 +76,25 @@ impl Preparation {
     /// Gives it a state that a revision of the same policy saved before this brain began, seen up to `observed_until`; see
     /// [`SavedPolicy`](super::SavedPolicy). One that the present instance has just given is newer and stays.
     #[must_use]
-    pub fn with_saved(mut self, brain: &super::Brain, bytes: Vec<u8>, observed_until: InstantMs) -> Self {
+    pub fn with_saved(mut self, brain: &super::Brain, bytes: &[u8], observed_until: InstantMs) -> Self {
         let through = brain.history().step_at(observed_until).min(self.through);
-        self.saved = self.saved.or(Some(Saved { bytes, through }));
+        self.saved = self.saved.or_else(|| Saved::from_stored(bytes, through));
         self
     }
 
     /// Makes the instance ready. A failure says why it can't serve; the present one goes on.
     pub fn run(self, host: &dyn PolicyHost) -> Result<Prepared, PolicyFailure> {
-        let Self { role, bound, saved, history, through, request } = self;
-        let prepared = |bound, ready, through, restored, observed_steps| Prepared {
+        let Self { role, bound, saved, history, through, request, fuel } = self;
+        let prepared = |bound, ready, restored| Prepared {
             role,
             bound,
             ready,
             through,
+            seats: Seats::default(),
             restored,
-            observed_steps,
+            observed_steps: 0,
         };
-        let Some(next) = bound else { return Ok(prepared(None, Ready::Builtin, 0, false, 0)) };
+        let Some(next) = bound else { return Ok(Prepared { through: 0, ..prepared(None, Ready::Builtin, false) }) };
         match role {
             Role::Place => {
                 let from_save =
@@ -96,34 +104,61 @@ impl Preparation {
                     Some(placer) => placer,
                     None => host.placer(&next.digest, &next.config, None)?,
                 };
-                Ok(prepared(Some(next), Ready::Placer(placer), through, restored, 0))
+                Ok(prepared(Some(next), Ready::Placer(placer), restored))
             }
             Role::Forecast => {
                 let restored = saved.and_then(|saved| {
                     let forecaster = host.forecaster(&next.digest, &next.config, Some(&saved.bytes)).ok()?;
-                    Some((forecaster, saved.through))
+                    Some((forecaster, saved))
                 });
-                if let Some((mut forecaster, through)) = restored
-                    && asked(forecaster.as_mut(), request.as_ref()).is_ok()
-                {
-                    return Ok(prepared(Some(next), Ready::Forecaster(forecaster), through, true, 0));
+                if let Some((mut forecaster, saved)) = restored {
+                    let mut seats = Seats::of(saved.shards);
+                    if asked(forecaster.as_mut(), &request, &mut seats).is_ok() {
+                        let through = saved.through;
+                        return Ok(Prepared {
+                            through,
+                            seats,
+                            ..prepared(Some(next), Ready::Forecaster(forecaster), true)
+                        });
+                    }
                 }
                 let mut forecaster = host.forecaster(&next.digest, &next.config, None)?;
+                let mut seats = Seats::default();
                 for batch in &history {
+                    // What a shard takes is known when the first ones were shown.
+                    let is_first = seats.taken().len() == 0;
+                    if !is_first && seats.taken().len() + batch.shards.len() > seats.allowed(fuel) {
+                        break;
+                    }
                     forecaster.observe(batch)?;
+                    seats.note_observed(forecaster.usage().fuel, batch.values.len());
+                    seats.take(&batch.shards);
+                    if is_first && history.len() > 1 {
+                        asked(forecaster.as_mut(), &request, &mut seats)?;
+                        seats.note_saved(forecaster.save()?.len());
+                    }
                 }
-                asked(forecaster.as_mut(), request.as_ref())?;
-                let observed = history.iter().map(|batch| batch.steps).max().unwrap_or(0);
-                Ok(prepared(Some(next), Ready::Forecaster(forecaster), through, false, observed))
+                asked(forecaster.as_mut(), &request, &mut seats)?;
+                let observed_steps = history.iter().map(|batch| batch.steps).max().unwrap_or(0);
+                let ready = Ready::Forecaster(forecaster);
+                Ok(Prepared { seats, observed_steps, ..prepared(Some(next), ready, false) })
             }
         }
     }
 }
 
-/// Asks once, so that an instance that can't answer never serves. One that only lacks history may.
-fn asked(forecaster: &mut dyn Forecaster, request: Option<&ForecastRequest>) -> Result<(), PolicyFailure> {
-    match request.map(|request| forecaster.predict(request)) {
-        None | Some(Ok(_) | Err(PolicyFailure::NotReady(_))) => Ok(()),
-        Some(Err(failure)) => Err(failure),
+/// Asks once about the shards it knows, so that an instance that can't answer never serves. One that only lacks history may.
+fn asked(forecaster: &mut dyn Forecaster, request: &ForecastRequest, seats: &mut Seats) -> Result<(), PolicyFailure> {
+    let request = asked_of(request, seats.taken());
+    if request.shards.is_empty() {
+        return Ok(());
+    }
+    match forecaster.predict(&request) {
+        Ok(_) => {
+            seats.note_forecast(forecaster.usage().fuel, request.shards.len());
+            Ok(())
+        }
+        Err(PolicyFailure::NotReady(_)) => Ok(()),
+        Err(failure) => Err(failure),
     }
 }

@@ -101,7 +101,7 @@ pub struct SavedPolicy {
     pub revision: Digest,
     /// Start of the first step it has not observed.
     pub observed_until: InstantMs,
-    /// The state.
+    /// The state, with the shards that it knows; see [`Preparation::with_saved`](super::Preparation::with_saved).
     pub bytes: Vec<u8>,
 }
 

@@ -4,6 +4,7 @@
 //! tick) → *quarantined* (after three failures running; only a new binding leaves it).
 
 use super::round::BrainEvent;
+use super::saved::Saved;
 use isobar_model::{Digest, Role};
 use isobar_ports::PolicyFailure;
 use serde::{Deserialize, Serialize};
@@ -35,14 +36,6 @@ pub struct SlotStatus {
     pub quarantined: bool,
     /// Why the native policy answered last, where another is bound.
     pub fallback: Option<String>,
-}
-
-/// A state to open the next instance from.
-#[derive(Clone, Debug)]
-pub(super) struct Saved {
-    pub(super) bytes: Vec<u8>,
-    /// First step it has not seen.
-    pub(super) through: u64,
 }
 
 /// One role's server.
@@ -127,16 +120,11 @@ impl<T: ?Sized> Slot<T> {
     }
 
     /// Keeps a save. A policy that can't save serves on: it will observe more again, should it ever fail.
-    pub(super) fn saved_as(
-        &mut self,
-        answer: Result<Vec<u8>, PolicyFailure>,
-        through: u64,
-        events: &mut Vec<BrainEvent>,
-    ) {
+    pub(super) fn saved_as(&mut self, answer: Result<Saved, PolicyFailure>, events: &mut Vec<BrainEvent>) {
         self.unsaved = Some(0);
         match answer {
-            Ok(bytes) => {
-                self.saved = Some(Saved { bytes, through });
+            Ok(saved) => {
+                self.saved = Some(saved);
                 self.saved_is_new = true;
             }
             Err(PolicyFailure::Policy(_) | PolicyFailure::NotReady(_) | PolicyFailure::Config(_)) => {}

@@ -4,6 +4,7 @@ mod bursts;
 mod fakes;
 mod insights;
 mod policies;
+mod seats;
 mod swaps;
 
 use super::*;

@@ -107,6 +107,8 @@ impl ControlState {
 
     pub(super) fn import_history(&mut self, blobs: &[HistoryBlob]) -> Result<ControlReply, Refusal> {
         self.history = self.history.with(blobs, self.settings.step_ms)?;
+        // It has not seen these steps, which lie before those that it has.
+        self.saved.retain(|(role, _), _| *role != Role::Forecast);
         let fields = [("blobs", blobs.len().to_string())];
         self.event(EventKind::History, format!("{} blobs of history imported", blobs.len()), &fields);
         Ok(ControlReply::Done)

@@ -42,7 +42,10 @@ impl Forecast {
             let count = |by| forecast.shards.iter().filter(|shard| shard.answerer == by).count();
             for (by, why) in [
                 (ForecastAnswerer::Guarded, "its recent forecasts of them were worse"),
-                (ForecastAnswerer::Unasked, "the tick's fuel allows for the hottest shards only"),
+                (
+                    ForecastAnswerer::Unasked,
+                    "it serves the hottest shards alone, as many as the tick's fuel and its saved state allow",
+                ),
             ] {
                 match count(by) {
                     0 => {}

@@ -25,6 +25,8 @@ pub(super) struct Script {
     pub(super) bias: Option<f32>,
     /// The bound placer traps.
     pub(super) placer_traps: bool,
+    /// Fuel that a forecast of one shard burns; none: 7 whatever is asked.
+    pub(super) fuel_a_shard: Option<u64>,
 }
 
 /// What was done to the bound policies.
@@ -38,6 +40,10 @@ pub(super) struct Log {
     pub(super) observed: Vec<(InstantMs, u32)>,
     /// Relations told, each time.
     pub(super) related: Vec<Relations>,
+    /// Shards that the instance in use knows.
+    pub(super) known: Vec<u64>,
+    /// Shards asked about last.
+    pub(super) asked: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -57,7 +63,7 @@ impl FakeHost {
 
     fn echo(&self, script: Script, is_bound: bool) -> Echo {
         let log = is_bound.then(|| Arc::clone(&self.log));
-        Echo { last: BTreeMap::new(), script, log, is_dead: false }
+        Echo { last: BTreeMap::new(), script, log, is_dead: false, fuel: 7 }
     }
 }
 
@@ -100,6 +106,8 @@ struct Echo {
     script: Script,
     log: Option<Arc<Mutex<Log>>>,
     is_dead: bool,
+    /// Burnt by the last call.
+    fuel: u64,
 }
 
 impl Forecaster for Echo {
@@ -112,8 +120,11 @@ impl Forecaster for Echo {
             }
         }
         if let Some(log) = &self.log {
-            log.lock().unwrap().observed.push((batch.start, batch.steps));
+            let mut log = log.lock().unwrap();
+            log.observed.push((batch.start, batch.steps));
+            log.known = self.last.keys().copied().collect();
         }
+        self.fuel = self.script.fuel_a_shard.map_or(7, |_| batch.values.len() as u64);
         Ok(())
     }
 
@@ -124,6 +135,7 @@ impl Forecaster for Echo {
         if let Some(log) = &self.log {
             let mut log = log.lock().unwrap();
             log.predicts += 1;
+            log.asked = request.shards.iter().map(|shard| shard.0).collect();
             if self.script.fail_always || self.script.fail_predict_at.contains(&log.predicts) {
                 self.is_dead = true;
                 return Err(PolicyFailure::Trapped("unreachable".into()));
@@ -132,6 +144,7 @@ impl Forecaster for Echo {
                 return Err(PolicyFailure::NotReady("a week of history is needed".into()));
             }
         }
+        self.fuel = self.script.fuel_a_shard.map_or(7, |each| each * request.shards.len() as u64);
         let bias = self.script.bias.unwrap_or(1.0);
         let last = |shard: &ShardId| self.last.get(&shard.0).copied().unwrap_or_default() * bias;
         let quantiles = request.quantiles.len();
@@ -153,6 +166,9 @@ impl Forecaster for Echo {
         shards.iter().for_each(|shard| {
             self.last.remove(&shard.0);
         });
+        if let Some(log) = &self.log {
+            log.lock().unwrap().known = self.last.keys().copied().collect();
+        }
         Ok(())
     }
 
@@ -161,7 +177,7 @@ impl Forecaster for Echo {
     }
 
     fn usage(&self) -> Usage {
-        Usage { fuel: 7, wall_us: 1, memory_bytes: 0 }
+        Usage { fuel: self.fuel, wall_us: 1, memory_bytes: 0 }
     }
 }
 

@@ -123,7 +123,7 @@ fn a_new_leader_goes_on_from_the_saved_state_and_the_tick_before() {
     ticks.iter().for_each(|tick| new.import_history(tick.closed.as_ref().unwrap()).unwrap());
     new.continue_after(ticks[2].record.tick);
     let preparation = new.preparation(Role::Forecast, Some(FakeHost::revision("echo", 1)), "{}");
-    let prepared = preparation.with_saved(&new, saved.bytes, saved.observed_until).run(host.as_ref()).unwrap();
+    let prepared = preparation.with_saved(&new, &saved.bytes, saved.observed_until).run(host.as_ref()).unwrap();
     let report = new.activate(prepared).unwrap();
     assert_eq!((report.restored, report.observed_steps), (true, 2));
     assert_eq!(new.tick(&steady(4), &rules(Mode::Auto)).record.tick, 4);

@@ -2,14 +2,15 @@
 
 use super::Controller;
 use crate::node::brain_thread::lower_priority;
+use bytes::Bytes;
 use isobar_api::backend::{BackendError, BindingChange, Bound};
 use isobar_control::{ControlCommand, ControlState, Prepared};
-use isobar_model::{Digest, KeyspaceId, RevisionStatus, Role};
+use isobar_model::{Digest, InstantMs, KeyspaceId, RevisionStatus, Role};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most forecasters on standby: each has some 30 KiB of memory a shard.
+/// Most forecasters on standby: each has up to 62 KiB of memory for each shard that it serves.
 const MOST_ON_STANDBY: usize = 3;
 /// The configuration that standbys are opened with; binding with another one takes the time to observe.
 const STANDBY_CONFIG: &str = "{}";
@@ -35,7 +36,8 @@ impl Controller {
         let outcome = async {
             self.compile(digest).await?;
             let name = policy_name(&state, digest)?;
-            let prepared = self.prepare(role, Some((digest, name)), binding.config.clone()).await?;
+            let saved = self.saved_by_leader_before(&state, role, &name).await;
+            let prepared = self.prepare(role, Some((digest, name)), binding.config.clone(), saved).await?;
             self.brain.call(move |brain| brain.activate(prepared)).await?.map_err(unfit)
         };
         if let Err(error) = outcome.await {
@@ -66,13 +68,35 @@ impl Controller {
             .map_err(|rejection| BackendError::Invalid(rejection.0))
     }
 
+    /// The state that a policy of this name saved under an earlier leader. Without one, the stored history is observed again.
+    async fn saved_by_leader_before(&self, state: &ControlState, role: Role, name: &str) -> Option<(Bytes, InstantMs)> {
+        let saved = state.saved_state(role, None)?;
+        policy_name(state, saved.revision).ok().filter(|by| by == name)?;
+        match self.here.blobs.get(saved.blob).await {
+            Ok(bytes) => Some((bytes, saved.observed_until)),
+            Err(error) => {
+                tracing::warn!(%error, policy = name, "its saved state can't be read, it observes the history again");
+                None
+            }
+        }
+    }
+
+    /// Readies an instance; `saved`: a state to go on from, and up to when it has observed, where the serving instance gives none.
     pub(super) async fn prepare(
         &self,
         role: Role,
         revision: Option<(Digest, String)>,
         config: String,
+        saved: Option<(Bytes, InstantMs)>,
     ) -> Result<Prepared, BackendError> {
-        let preparation = self.brain.call(move |brain| brain.preparation(role, revision, &config)).await?;
+        let preparation = self.brain.call(move |brain| {
+            let preparation = brain.preparation(role, revision, &config);
+            match saved {
+                Some((bytes, observed_until)) => preparation.with_saved(brain, &bytes, observed_until),
+                None => preparation,
+            }
+        });
+        let preparation = preparation.await?;
         let host = Arc::clone(&self.here.policies);
         policy_work(move || preparation.run(host.as_ref())).await?.map_err(unfit)
     }
@@ -127,7 +151,7 @@ impl Controller {
         };
         let prepared = match self.take_standby(&state, role, &change) {
             Some(prepared) => prepared,
-            None => self.prepare(role, revision, change.config).await?,
+            None => self.prepare(role, revision, change.config, None).await?,
         };
         // The brain may be in the middle of a tick: the change is committed while that ends. It waits no longer than a command's deadline.
         let (committed, outcome) = std::sync::mpsc::channel::<()>();
@@ -184,7 +208,7 @@ impl Controller {
             if self.brain.call(|brain| brain.history().end()).await? == 0 {
                 return Ok(());
             }
-            let prepared = self.prepare(Role::Forecast, Some((digest, name)), STANDBY_CONFIG.to_owned()).await?;
+            let prepared = self.prepare(Role::Forecast, Some((digest, name)), STANDBY_CONFIG.to_owned(), None).await?;
             let mut standby = self.standby.lock();
             if standby.len() < MOST_ON_STANDBY {
                 standby.push(Standby { digest, prepared });
