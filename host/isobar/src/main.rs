@@ -34,6 +34,8 @@ enum Command {
     Dev(run::DevArgs),
     /// Run one node of a cluster
     Serve(run::ServeArgs),
+    /// Run a scenario in virtual time and compare ways of placing shards
+    Simulate(isobar::simulate::SimulateArgs),
     /// Compile a component for this machine (used by the node itself, in a process with limits of its own)
     #[command(hide = true)]
     CompilePolicy {
@@ -77,6 +79,13 @@ fn main() -> ExitCode {
                 Err(error) => report_failure(&error, cli.target.json),
             };
         }
+        // All computing, nothing to wait for.
+        Command::Simulate(args) => {
+            return match args.run(&cli.target) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => report_failure(&error, cli.target.json),
+            };
+        }
         command @ (Command::Demo(_) | Command::Dev(_) | Command::Serve(_) | Command::CompilePolicy { .. }) => command,
     };
     let outcome = runtime.block_on(async {
@@ -84,7 +93,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Dev(args) => run::dev(args).await,
             Command::Serve(args) => run::serve(args, cli.target.token).await,
-            Command::CompilePolicy { .. } | Command::Client(_) => Ok(()),
+            Command::CompilePolicy { .. } | Command::Client(_) | Command::Simulate(_) => Ok(()),
         }
     });
     match outcome {
