@@ -1,10 +1,12 @@
-//! First-party policies: their components, built from source and embedded, and two of them natively as what is always there.
+//! First-party policies: their components, built from source and embedded; and natively, two of them as what is always there.
 
 mod builtin;
+mod native;
 
 use isobar_model::Role;
 
 pub use builtin::{builtin_forecaster, builtin_placer};
+pub use native::{native_forecaster, native_placer};
 
 /// A policy that comes with the binary.
 #[derive(Clone, Copy)]

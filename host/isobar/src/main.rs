@@ -36,6 +36,8 @@ enum Command {
     Serve(run::ServeArgs),
     /// Tell, from any store's log, what moving shards would have done for it; moves nothing
     Assess(Box<Assess>),
+    /// Run a scenario in virtual time and compare ways of placing shards
+    Simulate(isobar::simulate::SimulateArgs),
     /// Compile a component for this machine (used by the node itself, in a process with limits of its own)
     #[command(hide = true)]
     CompilePolicy {
@@ -85,6 +87,13 @@ fn main() -> ExitCode {
                 Err(error) => report_failure(&error, cli.target.json),
             };
         }
+        // All computing, nothing to wait for.
+        Command::Simulate(args) => {
+            return match args.run(&cli.target) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => report_failure(&error, cli.target.json),
+            };
+        }
         command @ (Command::Demo(_)
         | Command::Dev(_)
         | Command::Serve(_)
@@ -96,7 +105,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Dev(args) => run::dev(args).await,
             Command::Serve(args) => run::serve(args, cli.target.token).await,
-            Command::Assess(_) | Command::CompilePolicy { .. } | Command::Client(_) => Ok(()),
+            Command::Assess(_) | Command::CompilePolicy { .. } | Command::Client(_) | Command::Simulate(_) => Ok(()),
         }
     });
     match outcome {

@@ -6,7 +6,7 @@ use isobar_bundle::first_party;
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
 use isobar_model::{Digest, Role, ShardId};
 use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
-use isobar_ports::PolicyHost;
+use isobar_ports::{Inspection, PolicyHost};
 use isobar_sim::{Backtested, backtest};
 use std::path::Path;
 use std::sync::Mutex;
@@ -40,6 +40,15 @@ pub fn tool_host() -> anyhow::Result<(WasmHost, tempfile::TempDir)> {
 
 /// Compiles the forecaster that `policy` names: one that comes with Isobar, or a component's file.
 pub fn forecaster(host: &WasmHost, policy: &str) -> anyhow::Result<Digest> {
+    let inspection = artifact(host, policy, Role::Forecast)?;
+    match inspection.role {
+        Role::Forecast => Ok(inspection.digest),
+        Role::Place => bail!("{policy} places shards; only forecasters are scored on a track"),
+    }
+}
+
+/// Compiles what `policy` names: a policy that comes with Isobar, or a component's file. Where it is neither, those of this role are named.
+pub fn artifact(host: &WasmHost, policy: &str, role: Role) -> anyhow::Result<Inspection> {
     let known = first_party().iter().find(|known| known.name == policy);
     let read;
     let component = match known {
@@ -47,8 +56,8 @@ pub fn forecaster(host: &WasmHost, policy: &str) -> anyhow::Result<Digest> {
         None => {
             let path = Path::new(policy);
             let names = || {
-                let forecasters = first_party().iter().filter(|known| known.role == Role::Forecast);
-                forecasters.map(|known| known.name).collect::<Vec<_>>().join(", ")
+                let of_role = first_party().iter().filter(|known| known.role == role);
+                of_role.map(|known| known.name).collect::<Vec<_>>().join(", ")
             };
             let size = std::fs::metadata(path).with_context(|| {
                 format!("{policy} is neither a policy that comes with Isobar ({}) nor a file that can be read", names())
@@ -60,11 +69,7 @@ pub fn forecaster(host: &WasmHost, policy: &str) -> anyhow::Result<Digest> {
             &read
         }
     };
-    let inspection = host.inspect(component).map_err(|why| anyhow!("{policy} is no policy: {why}"))?;
-    match inspection.role {
-        Role::Forecast => Ok(inspection.digest),
-        Role::Place => bail!("{policy} places shards; only forecasters are scored on a track"),
-    }
+    host.inspect(component).map_err(|why| anyhow!("{policy} is no policy: {why}"))
 }
 
 /// Runs the policy over every series, each in an instance of its own, on as many threads as there are cores; `progress` is told how many are done.

@@ -1,22 +1,29 @@
 //! The arms: what each way of placing shards would have made of a window.
 
-use crate::fleet::{MoveTimes, SimFleet, SimFleetError};
+use crate::arm::Arm;
+use crate::fleet::{SimFleet, SimFleetError};
+use crate::move_log::MoveRecord;
+use crate::move_times::MoveTimes;
 use crate::oracle::Oracle;
 use crate::overload::overload;
 use crate::packed::pack;
+use crate::round::Round;
 use crate::scenario::Scenario;
-use crate::sim_host::SimHost;
+use crate::sim_host::{PolicyFailures, SimHost};
 use crate::timeline::{Placement, Timeline};
-use isobar_control::{Brain, BrainConfig, MovePace, Recording, RoundRules};
+use isobar_control::{Brain, BrainConfig, Recording, RoundRules};
 use isobar_model::{KeyspaceId, Mode, PlacementLimits};
 use isobar_planner::KeyspaceRule;
-use isobar_ports::{Fleet, Forecaster, Placer, PolicyFailure};
+use isobar_ports::{Fleet, Forecaster, Placer, PolicyFailure, PolicyHost};
 use std::sync::Arc;
 
 /// Makes a forecaster that has observed nothing.
 pub type MakeForecaster = Arc<dyn Fn() -> Result<Box<dyn Forecaster>, PolicyFailure> + Send + Sync>;
 /// Makes a placer.
 pub type MakePlacer = Arc<dyn Fn() -> Result<Box<dyn Placer>, PolicyFailure> + Send + Sync>;
+
+/// The configuration of the policy `predictive` as the clairvoyant arm's placer: whoever knows the future needs no caution, so its moves are cheap.
+pub const CLAIRVOYANT_CONFIG: &str = r#"{"transfer_price_s":1,"move_price_s":2,"allowance":1000}"#;
 
 /// Why an arm could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +51,18 @@ pub struct ArmReport {
     pub data_moves: u64,
     /// Leader transfers begun.
     pub leader_transfers: u64,
+    /// Bytes of replicas copied.
+    pub moved_bytes: u64,
+    /// Leaderships that passed to another replica since a node went away.
+    pub failovers: u64,
     /// Where replicas lived.
     pub timeline: Timeline,
+    /// Every move begun while the window passed.
+    pub moves: Vec<MoveRecord>,
+    /// Every step in which something was proposed or noted.
+    pub rounds: Vec<Round>,
+    /// Where its policies failed; the brain then goes on without them.
+    pub failures: PolicyFailures,
 }
 
 impl ArmReport {
@@ -53,6 +70,20 @@ impl ArmReport {
     #[must_use]
     pub fn moves(&self) -> u64 {
         self.data_moves + self.leader_transfers
+    }
+
+    fn of(fleet: &SimFleet, window: std::ops::Range<usize>, scenario: &Scenario, rounds: Vec<Round>) -> Self {
+        Self {
+            overload_node_s: overload(scenario, window, fleet.timeline()),
+            data_moves: fleet.data_moves(),
+            leader_transfers: fleet.leader_transfers(),
+            moved_bytes: fleet.moved_bytes(),
+            failovers: fleet.failovers(),
+            timeline: fleet.timeline().clone(),
+            moves: fleet.moves().to_vec(),
+            rounds,
+            failures: PolicyFailures::default(),
+        }
     }
 }
 
@@ -120,6 +151,12 @@ impl Arms {
         Self { scenario, config, times, forecaster, reactive, predictive, clairvoyant }
     }
 
+    /// Other times of moves, and other settings of the brain; see [`brain_config`] for what they begin with.
+    #[must_use]
+    pub fn with_settings(self, times: MoveTimes, config: BrainConfig) -> Self {
+        Self { times, config, ..self }
+    }
+
     /// Gives the clairvoyant arm a placer of its own: the predictive one, so configured that moves cost next to nothing. Whoever knows the
     /// future need not weigh a move against chance, and what this arm still suffers should be what can't be avoided.
     #[must_use]
@@ -138,6 +175,17 @@ impl Arms {
         })
     }
 
+    /// One arm over window `k`.
+    pub fn run(&self, arm: Arm, k: usize) -> Result<ArmReport, ArmError> {
+        match arm {
+            Arm::Static => self.still(k),
+            Arm::Packed => self.packed(k),
+            Arm::Reactive => self.reactive(k),
+            Arm::Predictive => self.predictive(k),
+            Arm::Clairvoyant => self.clairvoyant(k),
+        }
+    }
+
     /// The start placement, left alone.
     pub fn still(&self, k: usize) -> Result<ArmReport, ArmError> {
         self.fixed(k, self.scenario.start.clone())
@@ -151,12 +199,17 @@ impl Arms {
 
     /// The reactive placer.
     pub fn reactive(&self, k: usize) -> Result<ArmReport, ArmError> {
-        self.driven(k, &self.forecaster, &self.reactive)
+        self.placed_by(k, &self.reactive)
     }
 
     /// The predictive placer.
     pub fn predictive(&self, k: usize) -> Result<ArmReport, ArmError> {
-        self.driven(k, &self.forecaster, &self.predictive)
+        self.placed_by(k, &self.predictive)
+    }
+
+    /// Any placer, with the arms' forecaster.
+    pub fn placed_by(&self, k: usize, placer: &MakePlacer) -> Result<ArmReport, ArmError> {
+        self.driven(k, &self.forecaster, placer)
     }
 
     /// The predictive placer, fed the future itself.
@@ -167,21 +220,27 @@ impl Arms {
     }
 
     fn fixed(&self, k: usize, placement: Placement) -> Result<ArmReport, ArmError> {
-        let window = self.checked(k)?;
-        let (mut data_moves, mut leader_transfers) = (0, 0);
-        for (old, new) in self.scenario.start.iter().zip(&placement) {
-            data_moves += new.iter().filter(|node| !old.contains(node)).count() as u64;
+        let (window, scenario) = (self.checked(k)?, &self.scenario);
+        let (mut data_moves, mut leader_transfers, mut moved_bytes) = (0, 0, 0);
+        for (shard, (old, new)) in scenario.start.iter().zip(&placement).enumerate() {
+            let moved = new.iter().filter(|node| !old.contains(node)).count() as u64;
+            data_moves += moved;
+            moved_bytes += moved * scenario.bytes[shard];
             leader_transfers += u64::from(old.first() != new.first() && new.first().is_some_and(|n| old.contains(n)));
         }
-        let timeline = Timeline::new(placement);
-        let overload_node_s = overload(&self.scenario, window, &timeline);
-        Ok(ArmReport { overload_node_s, data_moves, leader_transfers, timeline })
+        let mut fleet = SimFleet::placed(Arc::clone(scenario), window.start, self.times, placement);
+        for _ in window.clone() {
+            fleet.advance();
+        }
+        let report = ArmReport::of(&fleet, window, scenario, Vec::new());
+        Ok(ArmReport { data_moves, leader_transfers, moved_bytes, ..report })
     }
 
     fn driven(&self, k: usize, forecaster: &MakeForecaster, placer: &MakePlacer) -> Result<ArmReport, ArmError> {
         let (window, scenario) = (self.checked(k)?, &self.scenario);
-        let host = SimHost::new(Arc::clone(forecaster), Arc::clone(placer))?;
-        let mut brain = Brain::new(self.config.clone(), Arc::new(host));
+        let host = Arc::new(SimHost::new(Arc::clone(forecaster), Arc::clone(placer))?);
+        let serving: Arc<dyn PolicyHost> = Arc::<SimHost>::clone(&host);
+        let mut brain = Brain::new(self.config.clone(), serving);
         // The first tick's observation closes the step before the window.
         let history = scenario.history(window.start);
         for batch in scenario.load_batches(history.start..history.end - 1) {
@@ -189,19 +248,20 @@ impl Arms {
         }
         let rules = round_rules(scenario);
         let mut fleet = SimFleet::new(Arc::clone(scenario), window.start, self.times);
-        for _ in window.clone() {
+        let mut rounds = Vec::new();
+        for step in window.clone() {
             let observation = fleet.observe()?;
-            for accepted in brain.tick(&observation, &rules).accepted {
-                fleet.begin(&accepted)?;
+            let tick = brain.tick(&observation, &rules);
+            for accepted in &tick.accepted {
+                fleet.begin(accepted)?;
+            }
+            let (moves, notes) = (tick.record.moves, tick.record.notes);
+            if !moves.is_empty() || !notes.is_empty() {
+                rounds.push(Round { step, moves, notes });
             }
             fleet.advance();
         }
-        Ok(ArmReport {
-            overload_node_s: overload(scenario, window, fleet.timeline()),
-            data_moves: fleet.data_moves(),
-            leader_transfers: fleet.leader_transfers(),
-            timeline: fleet.timeline().clone(),
-        })
+        Ok(ArmReport { failures: host.failures(), ..ArmReport::of(&fleet, window, scenario, rounds) })
     }
 
     fn checked(&self, k: usize) -> Result<std::ops::Range<usize>, ArmError> {
@@ -219,10 +279,10 @@ pub fn brain_config(scenario: &Scenario, times: MoveTimes) -> BrainConfig {
             moves_per_round: 16,
             cool_down_ms: 3_600_000,
             max_utilisation: 0.9,
-            leader_steps: times.leader_steps as f32,
+            leader_steps: times.leader_steps,
         },
         seed: scenario.spec.seed,
-        move_pace: MovePace::Steps(times.data_steps as f32),
+        move_pace: times.data,
         follower_share: scenario.follower_cost() / scenario.leader_cost(),
         recording: Recording::Nothing,
         ..BrainConfig::default()

@@ -1,64 +1,37 @@
 //! The one measure by which every arm is judged.
 
+use crate::playback::{Stretch, play};
 use crate::scenario::Scenario;
-use crate::timeline::{Placement, Timeline};
-use isobar_model::NodeId;
+use crate::timeline::Timeline;
 use std::ops::Range;
 
-/// Load of each node in load units per second, with the rates of `step`: what its shards cost it as leader and as follower.
-#[must_use]
-pub fn node_loads(scenario: &Scenario, placement: &Placement, step: usize) -> Vec<f64> {
-    let mut loads = vec![0.0; scenario.spec.nodes];
-    for (shard, replicas) in placement.iter().enumerate() {
-        add(&mut loads, scenario, shard, replicas, step, 1.0);
-    }
-    loads
-}
-
-fn add(loads: &mut [f64], scenario: &Scenario, shard: usize, replicas: &[NodeId], step: usize, sign: f64) {
-    let rate = sign * f64::from(scenario.shards[shard].ops[step]);
-    for (i, node) in replicas.iter().enumerate() {
-        let cost = if i == 0 { scenario.leader_cost() } else { scenario.follower_cost() };
-        if let Some(load) = scenario.node_index(*node).and_then(|n| loads.get_mut(n)) {
-            *load += rate * f64::from(cost);
-        }
-    }
-}
-
-/// Overload in node-seconds over the steps of `window`: the sum over nodes and time of max(load − capacity, 0) / capacity. Loads follow from
-/// the offered rates of the trace, whatever a cluster managed to serve of them. Changes after the window do not count, changes
-/// before it are in force from its start.
+/// Overload in node-seconds over the steps of `window`: the sum over nodes and time of max(load − capacity, 0) / capacity; see [`play`] for what
+/// counts as load.
 #[must_use]
 pub fn overload(scenario: &Scenario, window: Range<usize>, timeline: &Timeline) -> f64 {
-    let mut placement = timeline.start().clone();
-    let mut changes = timeline.changes().iter().peekable();
-    let capacity = f64::from(scenario.capacity);
-    let excess = |loads: &[f64]| loads.iter().map(|load| (load - capacity).max(0.0)).sum::<f64>();
     let mut over_steps = 0.0;
-    for step in window {
-        let begin = step as f64;
-        while let Some(change) = changes.next_if(|c| c.at_step <= begin) {
-            placement[change.shard].clone_from(&change.replicas);
-        }
-        let mut loads = node_loads(scenario, &placement, step);
-        let mut since = begin;
-        while let Some(change) = changes.next_if(|c| c.at_step < begin + 1.0) {
-            over_steps += excess(&loads) * (change.at_step - since);
-            since = change.at_step;
-            add(&mut loads, scenario, change.shard, &placement[change.shard], step, -1.0);
-            add(&mut loads, scenario, change.shard, &change.replicas, step, 1.0);
-            placement[change.shard].clone_from(&change.replicas);
-        }
-        over_steps += excess(&loads) * (begin + 1.0 - since);
-    }
-    over_steps / capacity * f64::from(scenario.step_ms) / 1_000.0
+    play(scenario, window, timeline, |stretch| {
+        over_steps += excess(scenario, stretch) * (stretch.to - stretch.from);
+    });
+    over_steps * f64::from(scenario.step_ms) / 1_000.0
+}
+
+/// Overload at one moment, in nodes.
+pub(crate) fn excess(scenario: &Scenario, stretch: &Stretch<'_>) -> f64 {
+    let over = |(node, load): (usize, &f64)| {
+        let capacity = f64::from(scenario.capacity_of(node));
+        (load - capacity).max(0.0) / capacity
+    };
+    stretch.loads.iter().enumerate().map(over).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::playback::node_loads;
     use crate::scenario::{ScenarioSpec, SimShard};
     use crate::timeline::Change;
+    use isobar_model::NodeId;
 
     fn two_nodes() -> Scenario {
         let shard = |ops: [f32; 3]| SimShard { tenant: "t".into(), part: 0, parts: 1, ops: ops.to_vec() };

@@ -40,7 +40,8 @@ struct Search {
     ops: Vec<Vec<f32>>,
     leader: f32,
     follower: f32,
-    capacity: f32,
+    /// Of each node.
+    capacity: Vec<f32>,
     /// Loads of each node over the same steps, and their overload.
     nodes: Vec<Vec<f32>>,
     over: Vec<f64>,
@@ -67,22 +68,22 @@ impl Search {
                 add(&mut nodes[node], ops, if i == 0 { leader } else { follower });
             }
         }
-        let capacity = scenario.capacity;
-        let over = nodes.iter().map(|load| over(load, &[], 0.0, capacity)).collect();
-        let least = f64::from(capacity) * steps as f64 * 1e-6;
+        let capacity: Vec<f32> = (0..scenario.spec.nodes).map(|node| scenario.capacity_of(node)).collect();
+        let over = nodes.iter().zip(&capacity).map(|(load, &capacity)| over(load, &[], 0.0, capacity)).collect();
+        let least = f64::from(scenario.capacity) * steps as f64 * 1e-6;
         Self { ops, leader, follower, capacity, nodes, over, placement, least }
     }
 
     /// What `node` would suffer with `factor` times the operations of `shard` on top.
     fn with(&self, node: usize, shard: usize, factor: f32) -> f64 {
-        over(&self.nodes[node], &self.ops[shard], factor, self.capacity)
+        over(&self.nodes[node], &self.ops[shard], factor, self.capacity[node])
     }
 
     fn shift(&mut self, from: usize, to: usize, shard: usize, factor: f32) {
         add(&mut self.nodes[from], &self.ops[shard], -factor);
         add(&mut self.nodes[to], &self.ops[shard], factor);
         for node in [from, to] {
-            self.over[node] = over(&self.nodes[node], &[], 0.0, self.capacity);
+            self.over[node] = over(&self.nodes[node], &[], 0.0, self.capacity[node]);
         }
     }
 

@@ -1,12 +1,14 @@
 //! A scenario: tenants made shards, shards placed on nodes.
 
+use crate::node_plan::NodePlan;
+use crate::start::random_placement;
 use crate::timeline::Placement;
-use crate::trace::{DAY_STEPS, Regions, STEP_MS, Trace};
+use crate::trace::{DAY_STEPS, Regions, STEP_MS, Tenant, Trace};
 use isobar_model::{InstantMs, LoadBatch, LoadWeights, Metric, NodeId, ShardId};
-use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{RngExt, SeedableRng};
 use std::ops::Range;
+
+/// Bytes of one replica where a scenario does not say: what a demo's shard holds, within an order of magnitude.
+const SHARD_BYTES: u64 = 1 << 20;
 
 /// Step 0 on the control clock: 2024-01-01, a Monday, 00:00 UTC. The sources' own years do not matter, their hours do.
 const ORIGIN: InstantMs = InstantMs(1_704_067_200_000);
@@ -24,6 +26,8 @@ pub struct ScenarioSpec {
     pub window_steps: usize,
     /// Capacity of all nodes together over the total load that the history stayed below in 95 of 100 steps.
     pub headroom: f64,
+    /// In place of `headroom`: load units per second that a node of size 1 carries.
+    pub capacity: Option<f64>,
     /// Most of a node's capacity that one shard may take as leader in 99 of 100 steps of the history; larger tenants are split.
     pub shard_share: f64,
     /// Operations per second of all tenants together, on average over the history.
@@ -47,6 +51,7 @@ impl Default for ScenarioSpec {
             history_steps: 14 * DAY_STEPS,
             window_steps: DAY_STEPS / 2,
             headroom: 1.3,
+            capacity: None,
             shard_share: 0.15,
             mean_ops_per_s: 1_000.0,
             read_share: 0.8,
@@ -95,8 +100,12 @@ pub struct Scenario {
     pub step_ms: u32,
     /// Shards; their [`ShardId`]s count from 1.
     pub shards: Vec<SimShard>,
-    /// Load units per second that each node carries.
+    /// Load units per second that a node of size 1 carries; see [`Scenario::capacity_of`].
     pub capacity: f32,
+    /// The nodes, `spec.nodes` of them, and what befalls them.
+    pub nodes: NodePlan,
+    /// Bytes of one replica of each shard.
+    pub bytes: Vec<u64>,
     /// Where the replicas of each shard begin, the leader first: seeded, random, balanced by count.
     pub start: Placement,
 }
@@ -106,7 +115,16 @@ impl Scenario {
     pub fn new(trace: &Trace, spec: ScenarioSpec) -> Result<Self, ScenarioError> {
         check(&spec)?;
         let tenants = trace.tenants(spec.regions, spec.history_steps);
-        let (steps, needed) = (tenants[0].load.len(), spec.history_steps + spec.window_steps);
+        let nodes = NodePlan::alike(spec.nodes);
+        Self::of_tenants(tenants, nodes, spec)
+    }
+
+    /// Builds the scenario of tenants with relative loads, of equal length each, on these nodes; the specification's number of nodes is set by them.
+    pub fn of_tenants(tenants: Vec<Tenant>, nodes: NodePlan, spec: ScenarioSpec) -> Result<Self, ScenarioError> {
+        let spec = ScenarioSpec { nodes: nodes.nodes.len(), ..spec };
+        check(&spec)?;
+        let steps = tenants.first().map_or(0, |tenant| tenant.load.len());
+        let needed = spec.history_steps + spec.window_steps;
         if steps < needed {
             return Err(ScenarioError::TooShort { steps, needed });
         }
@@ -120,7 +138,8 @@ impl Scenario {
         let scale = spec.mean_ops_per_s / mean;
         let (leader, follower) = costs(&spec);
         let units_per_op = f64::from(leader) + f64::from(follower) * (spec.replication_factor - 1) as f64;
-        let capacity = spec.headroom * quantile(&mut total, 0.95) * scale * units_per_op / spec.nodes as f64;
+        let by_headroom = spec.headroom * quantile(&mut total, 0.95) * scale * units_per_op / nodes.total_size();
+        let capacity = spec.capacity.unwrap_or(by_headroom);
         let mut shards = Vec::new();
         for tenant in tenants {
             let mut past: Vec<f64> = tenant.load[history.clone()].iter().map(|&v| f64::from(v) * scale).collect();
@@ -134,14 +153,22 @@ impl Scenario {
                 ops: ops.clone(),
             }));
         }
-        let start = random_placement(shards.len(), &spec);
-        Ok(Self { step_ms: STEP_MS, shards, capacity: capacity as f32, start, spec })
+        let start = random_placement(shards.len(), &nodes, spec.replication_factor, spec.seed);
+        let bytes = vec![SHARD_BYTES; shards.len()];
+        Ok(Self { step_ms: STEP_MS, capacity: capacity as f32, nodes, bytes, start, shards, spec })
     }
 
     /// A scenario of given parts, for tests of their own. `capacity` in load units per second.
     #[must_use]
     pub fn from_parts(spec: ScenarioSpec, shards: Vec<SimShard>, capacity: f32, start: Placement) -> Self {
-        Self { spec, step_ms: STEP_MS, shards, capacity, start }
+        let (nodes, bytes) = (NodePlan::alike(spec.nodes), vec![SHARD_BYTES; shards.len()]);
+        Self { spec, step_ms: STEP_MS, shards, capacity, nodes, bytes, start }
+    }
+
+    /// Load units per second that a node carries, by its place among them.
+    #[must_use]
+    pub fn capacity_of(&self, node: usize) -> f32 {
+        self.capacity * self.nodes.nodes.get(node).map_or(1.0, |node| node.size)
     }
 
     /// Load units that one operation costs the leader.
@@ -236,6 +263,9 @@ fn check(spec: &ScenarioSpec) -> Result<(), ScenarioError> {
     if !(spec.headroom > 0.0 && spec.shard_share > 0.0 && spec.mean_ops_per_s > 0.0) {
         return bad("headroom, shard share and mean operations per second must be above 0");
     }
+    if spec.capacity.is_some_and(|capacity| !(capacity > 0.0 && capacity.is_finite())) {
+        return bad("a node's capacity must be above 0");
+    }
     if !(0.0..=1.0).contains(&spec.read_share) {
         return bad("the share of reads must be 0 to 1");
     }
@@ -259,69 +289,9 @@ fn quantile(values: &mut [f64], q: f64) -> f64 {
     low + (high - low) * at.fract()
 }
 
-/// A random placement in which no node has two more replicas, or two more leaders, than another.
-fn random_placement(shards: usize, spec: &ScenarioSpec) -> Placement {
-    let mut rng = StdRng::seed_from_u64(spec.seed);
-    let (nodes, factor) = (spec.nodes, spec.replication_factor);
-    let mut order: Vec<usize> = (0..nodes).collect();
-    order.shuffle(&mut rng);
-    let mut leaders: Vec<usize> = (0..shards).map(|i| order[i % nodes]).collect();
-    leaders.shuffle(&mut rng);
-    let mut count = vec![0_usize; nodes];
-    leaders.iter().for_each(|&leader| count[leader] += 1);
-    let mut placement: Vec<Vec<usize>> = leaders.into_iter().map(|leader| vec![leader]).collect();
-    for replicas in &mut placement {
-        let mut others: Vec<usize> = (0..nodes).filter(|node| *node != replicas[0]).collect();
-        others.shuffle(&mut rng);
-        replicas.extend(&others[..factor - 1]);
-        replicas[1..].iter().for_each(|&node| count[node] += 1);
-    }
-    // Chance leaves some nodes with more replicas than others: random followers move from the fullest to the emptiest.
-    loop {
-        let most = (0..nodes).max_by_key(|&n| (count[n], rng.random::<u32>())).unwrap_or(0);
-        let least = (0..nodes).min_by_key(|&n| (count[n], rng.random::<u32>())).unwrap_or(0);
-        if count[most] <= count[least] + 1 {
-            break;
-        }
-        // Where none is found (tiny scenarios), as balanced as can be is what there is.
-        let movable: Vec<usize> =
-            (0..shards).filter(|&s| placement[s][1..].contains(&most) && !placement[s].contains(&least)).collect();
-        let Some(&shard) = movable.choose(&mut rng) else { break };
-        placement[shard].iter_mut().skip(1).filter(|node| **node == most).for_each(|node| *node = least);
-        count[most] -= 1;
-        count[least] += 1;
-    }
-    placement.into_iter().map(|replicas| replicas.into_iter().map(|n| NodeId(n as u64 + 1)).collect()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn spread(counts: &[usize]) -> usize {
-        counts.iter().max().unwrap() - counts.iter().min().unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn start_placements_are_balanced_by_count(seed: u64, shards in 1_usize..200, nodes in 1_usize..10, factor in 1_usize..6) {
-            prop_assume!(factor <= nodes);
-            let spec = ScenarioSpec { nodes, replication_factor: factor, seed, ..ScenarioSpec::default() };
-            let placement = random_placement(shards, &spec);
-            let (mut replicas, mut leaders) = (vec![0; nodes], vec![0; nodes]);
-            for shard in &placement {
-                let mut distinct: Vec<_> = shard.clone();
-                distinct.sort();
-                distinct.dedup();
-                prop_assert_eq!(distinct.len(), factor);
-                shard.iter().for_each(|n| replicas[n.0 as usize - 1] += 1);
-                leaders[shard[0].0 as usize - 1] += 1;
-            }
-            prop_assert!(spread(&replicas) <= 1 && spread(&leaders) <= 1, "{:?} {:?}", replicas, leaders);
-            prop_assert_eq!(placement, random_placement(shards, &spec));
-        }
-    }
 
     #[test]
     fn no_shard_is_too_large_and_tenants_are_whole() {

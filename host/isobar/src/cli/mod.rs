@@ -29,7 +29,7 @@ pub use assess::Assess;
 
 use crate::client::{Client, ClientError};
 use clap::{Args, Subcommand};
-use output::Output;
+pub(crate) use output::{Output, Table, bytes, or_dash, word};
 use std::process::ExitCode;
 
 /// Whom to ask, and how to show the answer.

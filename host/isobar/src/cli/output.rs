@@ -6,18 +6,18 @@ use std::io::{self, IsTerminal, Write};
 
 /// How answers are shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     json: bool,
     progress: bool,
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { json, progress: !json && io::stderr().is_terminal() }
     }
 
     /// Shows `answer` as JSON where asked for, else by `show`.
-    pub(super) fn show<T: Serialize + ?Sized>(
+    pub(crate) fn show<T: Serialize + ?Sized>(
         &self,
         answer: &T,
         show: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -45,7 +45,7 @@ impl Output {
     }
 
     /// Shows how far a wait is, in place; nothing where nobody looks on.
-    pub(super) fn progress(&self, text: &str) {
+    pub(crate) fn progress(&self, text: &str) {
         if self.progress {
             eprint!("\r\x1b[2K{text}");
             let _ = io::stderr().flush();
@@ -53,7 +53,7 @@ impl Output {
     }
 
     /// Clears the progress.
-    pub(super) fn progress_done(&self) {
+    pub(crate) fn progress_done(&self) {
         if self.progress {
             eprint!("\r\x1b[2K");
             let _ = io::stderr().flush();
@@ -63,22 +63,28 @@ impl Output {
 
 /// Rows under a header, columns as wide as their widest cell; numbers to the right.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(header: &[&'static str]) -> Self {
+    pub(crate) fn new(header: &[&'static str]) -> Self {
         Self { header: header.to_vec(), rows: Vec::new() }
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.header.len());
         self.rows.push(cells.into());
     }
 
-    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The same where the number of columns is known only to the caller; missing cells stay empty, those beyond the header are left out.
+    pub(crate) fn push(&mut self, mut cells: Vec<String>) {
+        cells.resize(self.header.len(), String::new());
+        self.rows.push(cells);
+    }
+
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.rows.is_empty() {
             return writeln!(out, "none");
         }
@@ -107,7 +113,7 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// Values shown as a plain dash where there are none.
-pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
+pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
@@ -117,7 +123,7 @@ pub(super) fn load(value: Option<f32>) -> String {
 }
 
 /// Bytes in the unit that fits.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (count as f64, 0);
     while value >= 1024.0 && unit + 1 < units.len() {
@@ -148,7 +154,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 /// How a word of the API is written there: `catch-up`, `auto`.
-pub(super) fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default()
 }
 

@@ -19,7 +19,7 @@ use clap::Args;
 use cluster::items;
 use isobar_model::Digest;
 use isobar_ports::PolicyHost;
-use isobar_sim::{Arms, MakeForecaster, MakePlacer, Scenario, ScenarioSpec, Trace, overload};
+use isobar_sim::{Arms, CLAIRVOYANT_CONFIG, MakeForecaster, MakePlacer, Scenario, ScenarioSpec, Trace, overload};
 use replay::{Played, Plot, Stage};
 use report::{ArmFigures, Report};
 use serde_json::json;
@@ -32,8 +32,6 @@ use std::time::{Duration, Instant};
 const MEAN_OPS_PER_S: f64 = 2.4;
 /// Steps into the second replay at which the forecaster is swapped, and swapped back.
 const SWAP_STEPS: [usize; 2] = [48, 96];
-/// The clairvoyant arm's placer: whoever knows the future needs no caution, so its moves are cheap.
-const CLAIRVOYANT: &str = r#"{"transfer_price_s":1,"move_price_s":2,"allowance":1000}"#;
 /// A drained node is empty within this time.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -251,7 +249,7 @@ async fn arms(host: &Arc<dyn PolicyHost>, scenario: &Arc<Scenario>) -> anyhow::R
         Arc::new(move || host.forecaster(&forecaster, "{}", None))
     };
     let arms = Arms::new(Arc::clone(scenario), forecasting, placer(reactive, "{}"), placer(predictive, "{}"));
-    Ok(arms.with_clairvoyant(placer(predictive, CLAIRVOYANT)))
+    Ok(arms.with_clairvoyant(placer(predictive, CLAIRVOYANT_CONFIG)))
 }
 
 fn progress(say: &impl Fn(String), stage: &Stage, step: usize, steps: usize, sent: usize) {

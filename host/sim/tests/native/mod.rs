@@ -4,7 +4,7 @@ use forecasting_kit::SeriesModel;
 use holt_winters::HoltWinters;
 use isobar_model::{ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
-use isobar_sim::{Arms, MakeForecaster, Scenario};
+use isobar_sim::{Arms, CLAIRVOYANT_CONFIG, MakeForecaster, Scenario};
 use placing_kit::PlacementPolicy;
 use predictive::Predictive;
 use reactive::Reactive;
@@ -141,7 +141,6 @@ impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
 pub(crate) fn arms(scenario: Arc<Scenario>, forecasters: Forecasters, reactive: &str, predictive: &str) -> Arms {
     let config = |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string());
     let (reactive, predictive) = (reactive.to_owned(), predictive.to_owned());
-    let clairvoyant = r#"{"transfer_price_s": 1, "move_price_s": 2, "allowance": 1000}"#;
     let forecaster = forecasters.make(scenario.spec.window_steps);
     let arms = Arms::new(
         scenario,
@@ -149,5 +148,7 @@ pub(crate) fn arms(scenario: Arc<Scenario>, forecasters: Forecasters, reactive: 
         Arc::new(move || Ok(Box::new(NativePlacer(Reactive::new(&reactive).map_err(config)?)))),
         Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(&predictive).map_err(config)?)))),
     );
-    arms.with_clairvoyant(Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(clairvoyant).map_err(config)?)))))
+    arms.with_clairvoyant(Arc::new(move || {
+        Ok(Box::new(NativePlacer(Predictive::new(CLAIRVOYANT_CONFIG).map_err(config)?)))
+    }))
 }
