@@ -86,6 +86,7 @@ impl Problem {
                 background: vec![0.0; nodes],
                 used_bytes,
                 capacity_bytes,
+                labels: Vec::new(),
             },
             shards: columns,
             moving: Vec::new(),
@@ -97,6 +98,7 @@ impl Problem {
                 max_utilisation: 0.9,
                 leader_steps: 0.1,
             },
+            placement: Vec::new(),
             seed: 1,
         };
         Self { view }
