@@ -4,14 +4,15 @@ use super::findings::ArmName;
 use super::setting::Assessment;
 use super::shared_forecaster::SharedForecaster;
 use crate::arms::{ArmError, MakeForecaster, MakePlacer, brain_config};
-use crate::fleet::{MoveTimes, SimFleet};
+use crate::fleet::SimFleet;
+use crate::move_times::MoveTimes;
 use crate::oracle::Oracle;
 use crate::overload::overload;
 use crate::packed::pack;
 use crate::scenario::Scenario;
 use crate::sim_host::SimHost;
 use crate::timeline::{Placement, Timeline};
-use isobar_control::{Brain, BrainConfig, RoundRules};
+use isobar_control::{Brain, BrainConfig, MovePace, RoundRules};
 use isobar_model::{KeyspaceId, Mode};
 use isobar_planner::KeyspaceRule;
 use isobar_ports::{Fleet, PolicyFailure};
@@ -74,7 +75,7 @@ impl std::fmt::Debug for SeedRun {
 
 /// How long moves take at a lead: data so many steps, leadership one.
 fn times(lead: usize) -> MoveTimes {
-    MoveTimes { data_steps: lead, leader_steps: 1 }
+    MoveTimes { data: MovePace::Steps(lead as f32), ..MoveTimes::default() }
 }
 
 fn settings(scenario: &Scenario, lead: usize) -> BrainConfig {
