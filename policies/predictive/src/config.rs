@@ -49,7 +49,7 @@ impl Default for Config {
             patience_steps: 12,
             caution: 3.0,
             max_moves: 16,
-            even_start: 1.25,
+            even_start: 1.5,
             even_within: 1.1,
             even_above: 0.5,
             even_steps: 12,

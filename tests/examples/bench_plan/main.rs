@@ -14,7 +14,7 @@ mod problem;
 
 use anyhow::{Context as _, anyhow, bail};
 use cost::{costed, median};
-use isobar::track_run;
+use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Placer, PolicyHost as _};
 use peer::Peer;
 use placing::{even_within, settle};
@@ -31,6 +31,9 @@ const CHANGED: usize = 100;
 const WARM_RUNS: usize = 5;
 /// Time that the peer is given on the small and on the large cluster, seconds.
 const PEER_LIMITS_S: (u32, u32) = (60, 100);
+
+/// Most wall time of a call: ten times a node's, so that a busy machine does not break off a measurement of CPU time.
+const MAX_WALL_MS: u64 = 600_000;
 
 struct Options {
     out: PathBuf,
@@ -82,8 +85,14 @@ fn pct(part: usize, of: usize) -> f64 {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
     std::fs::create_dir_all(&options.out).with_context(|| format!("{} can't be made", options.out.display()))?;
-    let (host, _folder) = track_run::tool_host()?;
-    let host = Arc::new(host);
+    let folder = tempfile::tempdir().context("no folder for compiled policies can be made")?;
+    let host = Arc::new(WasmHost::new(WasmHostConfig {
+        cache_dir: folder.path().to_owned(),
+        compiler: Compiler::InProcess,
+        limits: Limits { max_wall_ms: MAX_WALL_MS, ..Limits::default() },
+        builtin_forecaster: Box::new(isobar_bundle::builtin_forecaster),
+        builtin_placer: Box::new(isobar_bundle::builtin_placer),
+    })?);
     let digest = placing::predictive(&host)?;
     let open = |config: &str| -> anyhow::Result<Box<dyn Placer>> {
         host.placer(&digest, config, None).map_err(|failure| anyhow!("the placer can't be opened: {failure}"))
