@@ -77,7 +77,7 @@ impl Static {
         prepared.map_err(|failure| anyhow!("the placer can't be bound: {failure}"))?;
         let scenario = Arc::new(scenario);
         // A transfer of leadership takes effect by the next tick, a move of data by the sixth.
-        let fleet = SimFleet::new(Arc::clone(&scenario), 1, MoveTimes { data_steps: 6, leader_steps: 1 });
+        let fleet = SimFleet::new(Arc::clone(&scenario), 1, MoveTimes::default());
         Ok(Self { brain, rules, fleet, scenario })
     }
 
