@@ -83,7 +83,8 @@ pub struct Cell {
     pub gain_pct: Interval,
     /// The same of the clairvoyant arm: what there is to gain.
     pub gainable_pct: Interval,
-    /// (best without forecast − predictive) / (best without forecast − clairvoyant), per cent; none: there is next to nothing to gain.
+    /// (best without forecast − predictive) / (best without forecast − clairvoyant), per cent; none: there is next to nothing to gain. Its interval
+    /// is of those resamples in which there is something.
     pub skill_pct: Option<Interval>,
     /// (reactive − predictive) / (reactive − clairvoyant), per cent: of what the reactive arm could have avoided, what the predictive arm did.
     pub avoided_pct: Option<Interval>,
@@ -163,9 +164,8 @@ fn cell(assessment: &Assessment, runs: &[SeedOutcome], (h, headroom): (usize, f6
     let interval = |figure: fn(&Sample) -> f64| {
         Interval::bootstrapped(figure(&whole), samples.iter().map(figure).filter(|value| value.is_finite()).collect())
     };
-    let to_gain = whole.gainable() >= LEAST_TO_GAIN;
-    let reactive_to_gain =
-        whole.totals[2] - whole.totals[4] >= LEAST_TO_GAIN * whole.totals[2] && whole.totals[2] > 0.0;
+    let to_gain = whole.gainable() > LEAST_TO_GAIN;
+    let reactive_to_gain = whole.totals[2] - whole.totals[4] > LEAST_TO_GAIN * whole.totals[2];
     let gain_pct = interval(|sample| 100.0 * sample.gain());
     let gainable_pct = interval(|sample| 100.0 * sample.gainable());
     let window_s = f64::from(assessment.step_ms) / 1000.0 * assessment.facts.window_steps as f64;
@@ -178,14 +178,8 @@ fn cell(assessment: &Assessment, runs: &[SeedOutcome], (h, headroom): (usize, f6
         best_without: whole.best_without(),
         gain_pct,
         gainable_pct,
-        skill_pct: to_gain
-            .then(|| interval(|sample| 100.0 * sample.gain() / sample.gainable().max(LEAST_TO_GAIN / 2.0))),
-        avoided_pct: reactive_to_gain.then(|| {
-            interval(|sample| {
-                let [_, _, reactive, predictive, clairvoyant] = sample.totals;
-                100.0 * (reactive - predictive) / (reactive - clairvoyant).max(reactive * LEAST_TO_GAIN / 2.0)
-            })
-        }),
+        skill_pct: to_gain.then(|| interval(|sample| 100.0 * sample.skill(sample.best()))),
+        avoided_pct: reactive_to_gain.then(|| interval(|sample| 100.0 * sample.skill(sample.totals[2]))),
         node_hours: node_s / 3_600.0,
         equal_headroom: None,
         pays: Pays::of(of_time(whole.best()), of_time(whole.totals[3]), gain_pct, gainable_pct),
@@ -240,6 +234,13 @@ impl Sample {
     fn gainable(&self) -> f64 {
         share(self.best() - self.totals[4], self.best())
     }
+
+    /// What the predictive arm removed of `overload`, over what the clairvoyant one did; not known where that is next to nothing.
+    fn skill(&self, overload: f64) -> f64 {
+        let [.., predictive, clairvoyant] = self.totals;
+        let to_gain = overload - clairvoyant;
+        if to_gain > LEAST_TO_GAIN * overload { (overload - predictive) / to_gain } else { f64::NAN }
+    }
 }
 
 fn share(part: f64, whole: f64) -> f64 {
@@ -281,6 +282,8 @@ mod tests {
     fn gain_is_measured_against_the_best_without_forecast() {
         let s = sample([100.0, 80.0, 90.0, 60.0, 40.0]);
         assert_eq!((s.best_without(), s.gain(), s.gainable()), (ArmName::Packed, 0.25, 0.5));
+        assert_eq!(s.skill(s.best()), 0.5);
+        assert!(sample([5.0; 5]).skill(5.0).is_nan());
         assert_eq!(sample([5.0; 5]).best_without(), ArmName::Static);
         assert_eq!(sample([0.0; 5]).gain(), 0.0);
         assert_eq!(sample([0.0, 0.0, 0.0, 1.0, 0.0]).gain(), f64::NEG_INFINITY);
