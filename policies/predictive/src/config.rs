@@ -51,7 +51,7 @@ impl Default for Config {
             max_moves: 16,
             even_start: 1.5,
             even_within: 1.1,
-            even_above: 0.5,
+            even_above: 0.8,
             even_steps: 12,
             even_quantile: 0.5,
             even_min_gain: 0.001,

@@ -102,7 +102,7 @@ fn leaders_go_before_data() {
     let mut view = view(3, 400.0, &placement, 3, |_, _, _| 1.0);
     view.limits.moves_per_round = 1_000;
     view.nodes.capacity.fill(350.0);
-    let plan = propose(r#"{"max_moves": 1000}"#, &view);
+    let plan = propose(r#"{"max_moves": 1000, "even_above": 0.5}"#, &view);
     assert!(plan.moves.iter().all(|step| matches!(step.action, Action::TransferLeader(_))));
     apply(&mut view, &plan);
     assert!(max_over_mean(&view) <= 1.1 + 1e-3, "{}", max_over_mean(&view));
@@ -123,7 +123,7 @@ fn calm_clusters_are_left_alone() {
 fn what_can_not_be_brought_down_is_said() {
     // One shard is more than all others together, and every node holds it.
     let view = view(3, 150.0, &[&[0, 1, 2], &[1, 2, 0], &[2, 0, 1]], 3, |i, _, _| if i == 0 { 100.0 } else { 1.0 });
-    let plan = propose("", &view);
+    let plan = propose(r#"{"even_above": 0.5}"#, &view);
     assert_eq!(plan.moves, []);
     assert!(plan.notes[0].contains("node 10"), "{:?}", plan.notes);
 }
@@ -158,7 +158,7 @@ fn peaks_count_not_means() {
     let mut view = view(4, 150.0, &placement, 12, |i, _, step| wave(i, step));
     view.limits.leader_steps = 0.0;
     view.shards.move_steps.fill(0.0);
-    let plan = propose(r#"{"even_start": 1.5, "even_within": 1.2}"#, &view);
+    let plan = propose(r#"{"even_start": 1.5, "even_within": 1.2, "even_above": 0.5}"#, &view);
     assert_eq!(plan.moves.len(), 1, "{plan:?}");
     assert!(plan.moves[0].shard.0 <= 2);
 }
