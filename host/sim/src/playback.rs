@@ -170,7 +170,10 @@ mod tests {
         Scenario::from_parts(spec, vec![shard(100.0), shard(10.0)], 120.0, start)
     }
 
-    fn played(scenario: &Scenario, timeline: &Timeline) -> Vec<(f64, f64, Vec<i64>, Vec<i64>, i64)> {
+    /// A stretch of time, what each node was asked for and had, and what nobody served.
+    type Stretch = (f64, f64, Vec<i64>, Vec<i64>, i64);
+
+    fn played(scenario: &Scenario, timeline: &Timeline) -> Vec<Stretch> {
         let mut all = Vec::new();
         play(scenario, 1..4, timeline, |s| {
             let round = |values: &[f64]| values.iter().map(|v| v.round() as i64).collect();

@@ -57,7 +57,8 @@ impl Draw {
     /// Whether `node` may join replicas, of which `instead_of` is to leave.
     fn fits(&self, replicas: &[usize], node: usize, instead_of: Option<usize>) -> bool {
         let mut others = replicas.iter().filter(|&&other| Some(other) != instead_of);
-        !replicas.contains(&node) && !(self.by_zone && others.any(|&other| self.zones[other] == self.zones[node]))
+        let shares_a_zone = self.by_zone && others.any(|&other| self.zones[other] == self.zones[node]);
+        !replicas.contains(&node) && !shares_a_zone
     }
 
     fn exchanged(&mut self, leaders: Vec<usize>) -> Vec<Vec<usize>> {

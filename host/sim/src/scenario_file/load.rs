@@ -73,14 +73,14 @@ impl LoadTable {
     /// Steps that a trace gives each tenant.
     pub(super) fn steps_of(&self, trace: &Trace) -> usize {
         let regions = self.regions();
-        trace.steps().saturating_sub((regions.count - 1) * regions.apart_steps + self.from_step())
+        trace.steps().saturating_sub((regions.count - 1) * regions.apart_steps + self.first_step())
     }
 
     fn regions(&self) -> Regions {
         Regions { count: self.regions, apart_steps: (self.apart_hours / 24.0 * DAY_STEPS as f64).round() as usize }
     }
 
-    fn from_step(&self) -> usize {
+    fn first_step(&self) -> usize {
         (self.from_day * DAY_STEPS as f64).round() as usize
     }
 
@@ -89,7 +89,7 @@ impl LoadTable {
         let group = self.name.clone().unwrap_or_else(|| format!("load-{number}"));
         let (names, mut rows): (Vec<String>, Vec<Vec<f32>>) = match trace {
             Some(trace) => {
-                let from = self.from_step();
+                let from = self.first_step();
                 let tenants = trace.tenants(self.regions(), from + calendar.window_start);
                 tenants.into_iter().map(|t| (t.name, t.load[from..from + calendar.steps].to_vec())).unzip()
             }

@@ -74,10 +74,12 @@ impl FlashCrowd {
             let step = |hours: f64| calendar.window_start as f64 + hours * HOUR_STEPS;
             let from = step(begin).floor().max(0.0) as usize;
             let to = (step(begin + lasts).ceil().max(0.0) as usize + 1).min(calendar.steps);
-            for at in from..to {
-                // By the middle of the step: a rise shorter than a step is seen in part.
-                let factor = self.factor(calendar.hours_in(at) + 0.5 / HOUR_STEPS - begin);
-                tenants.iter().for_each(|&tenant| rows[tenant][at] *= factor as f32);
+            // By the middle of the step: a rise shorter than a step is seen in part.
+            let factor = |at: usize| self.factor(calendar.hours_in(at) + 0.5 / HOUR_STEPS - begin);
+            let factors: Vec<f32> = (from..to).map(|at| factor(at) as f32).collect();
+            for tenant in tenants {
+                let row = rows[tenant].iter_mut().skip(from);
+                row.zip(&factors).for_each(|(load, factor)| *load *= factor);
             }
             if self.every_hours <= 0.0 {
                 break;
