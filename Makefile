@@ -18,6 +18,11 @@ PEERS ?=
 DOCS ?=
 PEERS_BUDGET_S ?= 180
 
+# Of `make bench-placement`: random starts; the folder of traces that are not in the repository, laid out as tests/bench/placement.py says; which traces.
+SEEDS ?= 8
+DATA ?=
+TRACES ?=
+
 # Guests are workspaces of their own, with target folders of their own: a cdylib's file carries no hash, so that two workspaces that build the
 # same guest natively would overwrite each other's, and Cargo would not notice.
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -68,6 +73,12 @@ bench-plan: guest-toolchain ## The placer on clusters of up to a million shards,
 	$(CARGO) build --example bench_plan
 	@sh tests/bench/rebalancer.sh $(BENCH)/venv-rebalancer
 	$(CARGO) run --quiet --example bench_plan -- --out $(BENCH) --python $(BENCH)/venv-rebalancer/bin/python
+
+.PHONY: bench-placement
+bench-placement: guest-toolchain ## What forecasting is worth to placement, on real load (an hour and a half with all defaults); DATA=FOLDER has more traces.
+	$(CARGO) build --bin isobar
+	python3 tests/bench/placement.py --isobar $(TARGET_DIR)/debug/isobar --out $(BENCH) --seeds $(SEEDS) \
+	  $(if $(DATA),--data $(DATA)) $(if $(TRACES),--traces $(TRACES))
 
 .PHONY: check
 check: format lint licences ## Format, lints, licences and advisories. Changes nothing.

@@ -11,9 +11,12 @@ usage: to_csv.py KIND FILE… > load.csv
   m4           M4 hourly, a series a line: each scaled to a mean of 1 000, all begin together
   columns      CSV without times: each column is a unit, scaled to a mean of 1 000; STEP_S before the file says how long a step is
   wc98, nasa   totals only: `time,all`
+  bitbrains-pools  the machines' MHz, summed over 48 pools by a hash of their ids, a gap taken as no load
+  random-walk  no trace: 48 units that wander without a pattern, 24 days of 5 minutes, seeded (any FILE, say -)
+  flash-crowd  no trace: 48 units with a daily wave each, of which one or another surges now and then without warning (likewise)
   blocks       xz of 32-bit block numbers in order, without times: a thousand queries a second
 """
-import ast, bz2, csv, datetime, gzip, io, json, lzma, math, struct, sys, zipfile
+import ast, bz2, csv, datetime, gzip, hashlib, io, json, lzma, math, random, struct, sys, zipfile
 from array import array
 
 MONDAY = 1_704_067_200  # 2024-01-01, a Monday, 00:00 UTC
@@ -77,6 +80,47 @@ def bitbrains(path, columns):
         return [None if any(v < 0 for v in at) else sum(at) for at in zip(*parts)]
     # 2013-07-20 22:00 UTC.
     wide([f"vm{i}" for i in ids], [row(m) for m in range(machines)], 1_374_357_600, 300)
+
+
+def bitbrains_pools(path, pools=48):
+    with lzma.open(path) as stream:
+        (machines,), ids = npy(stream)
+        (count, kinds, steps), values = npy(stream)
+    rows = [[0] * steps for _ in range(pools)]
+    for m, machine in enumerate(ids):
+        row = rows[int(hashlib.sha256(f"pool{machine}".encode()).hexdigest(), 16) % pools]
+        for at, v in enumerate(values[m * kinds * steps:(m * kinds + 1) * steps]):
+            row[at] += max(v, 0)
+    wide([f"pool{i}" for i in range(pools)], rows, 1_374_357_600, 300)
+
+
+def random_walk(units=48, days=24):
+    """Logarithms wander, drawn back to their mean within days: nothing in their past tells where they go."""
+    draw = random.Random(1)
+    rows = []
+    for _ in range(units):
+        weight, level, row = draw.uniform(300, 1500), 0.0, []
+        for _ in range(days * 288):
+            level = 0.9995 * level + draw.gauss(0, 0.02)
+            row.append(weight * math.exp(level))
+        rows.append(row)
+    wide([f"walk{i}" for i in range(units)], rows, MONDAY, 300)
+
+
+def flash_crowd(units=48, days=24):
+    """A daily wave each, at an hour of its own; twice a day a unit taken at random rises to five times its load within ten minutes, and falls
+    back over an hour."""
+    draw = random.Random(2)
+    rows = []
+    for _ in range(units):
+        weight, hour, depth = draw.uniform(300, 1500), draw.uniform(0, 1), draw.uniform(0.2, 0.7)
+        rows.append([weight * (1 + depth * math.sin(2 * math.pi * (t / 288 + hour))) * draw.uniform(0.95, 1.05) for t in range(days * 288)])
+    for _ in range(2 * days):
+        row, begin = rows[draw.randrange(units)], draw.randrange(days * 288)
+        for t in range(begin, min(begin + 24, days * 288)):
+            since = t - begin
+            row[t] *= 1 + 4 * min(1.0, (since + 1) / 2) * math.exp(-max(0, since - 6) / 6)
+    wide([f"crowd{i}" for i in range(units)], rows, MONDAY, 300)
 
 
 def cloudphysics(path):
@@ -177,7 +221,8 @@ if __name__ == "__main__":
         raise SystemExit(__doc__)
     kind, files = sys.argv[1], sys.argv[2:]
     kinds = {"worldwide": worldwide, "cloudphysics": cloudphysics, "track": track, "m4": m4, "columns": columns, "wc98": wc98, "nasa": nasa, "blocks": blocks,
-             "bitbrains": lambda p: bitbrains(p, [0]), "bitbrains-io": lambda p: bitbrains(p, [1, 2]), "series": lambda *p: series(p)}
+             "bitbrains": lambda p: bitbrains(p, [0]), "bitbrains-pools": bitbrains_pools, "random-walk": lambda _: random_walk(), "flash-crowd": lambda _: flash_crowd(),
+             "bitbrains-io": lambda p: bitbrains(p, [1, 2]), "series": lambda *p: series(p)}
     if kind not in kinds:
         raise SystemExit(__doc__)
     kinds[kind](*files)

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use forecasting_kit::SeriesModel;
-use isobar_model::{ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
+use isobar_model::{Action, ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Move, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
 use isobar_sim::{
     ArmName, AssessError, AssessPolicies, AssessSpec, Assessment, Findings, MakePlacer, Pays, SeedOutcome, UnitLoad,
@@ -163,6 +163,82 @@ fn an_even_load_has_nothing_to_gain() {
     assert!(findings.cells[0].skill_pct.is_none());
     assert_eq!(findings.cells[0].arm(ArmName::Predictive).unwrap().moves.high, 0.0);
     assert!(findings.verdict.sentence.contains("no overload"), "{}", findings.verdict.sentence);
+}
+
+/// Proposes nothing.
+struct Still;
+
+impl Placer for Still {
+    fn propose(&mut self, _: &ClusterView) -> Result<Plan, PolicyFailure> {
+        Ok(Plan::default())
+    }
+    fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        Ok(Vec::new())
+    }
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// Moves two shards a round, whichever, wherever to.
+struct Restless(StdRng);
+
+impl Placer for Restless {
+    fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {
+        let mut pick = |from: usize| self.0.random_range(0..from);
+        let moves = (0..2).map(|_| {
+            let (shard, target) = (pick(view.shards.ids.len()), view.nodes.ids[pick(view.nodes.ids.len())]);
+            let source = view.nodes.ids[view.shards.replicas_of(shard)[0] as usize];
+            Move {
+                shard: view.shards.ids[shard],
+                action: Action::MoveReplica { source, target },
+                urgency: 1.0,
+                start_by: view.now,
+                gain: 1e9,
+                reason: "as good a node as any".into(),
+            }
+        });
+        Ok(Plan { moves: moves.collect(), notes: Vec::new() })
+    }
+    fn save(&mut self) -> Result<Vec<u8>, PolicyFailure> {
+        Ok(Vec::new())
+    }
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// A policy has to move, and for a reason: by the figures that `predictive` is judged by, planted ones that do not are told apart.
+#[test]
+fn policies_that_never_move_or_move_without_gain_have_no_skill() {
+    let judged = |placer: MakePlacer| {
+        let policies = AssessPolicies { predictive: placer, ..policies() };
+        let assessment = Assessment::new(&waves(36, 18, 3), HALF_HOUR_MS, spec(1.15, 6, 2), policies).unwrap();
+        let outcomes: Vec<SeedOutcome> = assessment.spec().seeds.iter().map(|seed| run(&assessment, *seed)).collect();
+        assessment.conclude(&outcomes)
+    };
+    let still = judged(Arc::new(|| Ok(Box::new(Still))));
+    let restless = judged(Arc::new(|| Ok(Box::new(Restless(StdRng::seed_from_u64(5))))));
+    for (name, findings) in [("still", &still), ("restless", &restless)] {
+        let cell = &findings.cells[0];
+        let told = format!("{name}: {:?} {:#?}", cell.skill_pct, cell.arms);
+        assert!(cell.skill_pct.unwrap().mid <= 0.0 && cell.gain_pct.mid <= 0.0, "{told}");
+        assert!(!matches!(cell.pays, Pays::Yes), "{told}");
+    }
+    let moves = |findings: &Findings, arm| findings.cells[0].arm(arm).unwrap().moves.mid;
+    assert_eq!(moves(&still, ArmName::Predictive), 0.0);
+    assert!(moves(&restless, ArmName::Predictive) > 2.0 * moves(&restless, ArmName::Reactive));
+}
+
+/// Runs that share their forecasts come to what they come to alone.
+#[test]
+fn starts_run_together_are_as_if_alone() {
+    let assessment = Assessment::new(&waves(12, 6, 1), HALF_HOUR_MS, spec(1.3, 1, 2), policies()).unwrap();
+    let alone: Vec<SeedOutcome> = [1, 2].map(|seed| run(&assessment, seed)).into();
+    let mut together = assessment.begin_together(&[1, 2]).unwrap();
+    while together.iter_mut().fold(false, |goes_on, run| run.step().unwrap() | goes_on) {}
+    let together: Vec<SeedOutcome> = together.into_iter().map(|run| run.outcome()).collect();
+    assert_eq!(alone, together);
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Default for Config {
         Self {
             horizon_steps: 288,
             transfer_price_s: 2.0,
-            move_price_s: 6.0,
+            move_price_s: 20.0,
             allowance: 0.085,
             patience_steps: 12,
             caution: 3.0,

@@ -2,7 +2,7 @@
 
 use crate::Config;
 use crate::excess::Excess;
-use crate::moments::Moments;
+use crate::moments::{Moments, Paths};
 use isobar_model::ClusterView;
 use placing_kit::{Board, Step};
 use std::ops::Range;
@@ -107,19 +107,20 @@ impl<'a> Outlook<'a> {
         if moments.know_spread() {
             self.spread.reserve_exact(shards * self.points());
         }
+        let mut paths = Paths::default();
+        // Of a million shards only the steps looked at are read.
+        let looked_at =
+            self.starts.last().zip(self.lengths.last()).map_or(0, |(start, length)| start + *length as usize);
         for shard in 0..shards {
             let forecast = &view.shards.predicted[shard * quantiles * steps..(shard + 1) * quantiles * steps];
+            moments.of(forecast, steps, looked_at, &mut paths);
             for (&start, &length) in self.starts.iter().zip(&self.lengths) {
-                let (mut m, mut v, mut t) = (0.0, 0.0, 0.0);
-                for step in start..start + length as usize {
-                    let (mean, variance, third) = moments.of(|q| known(forecast[q * steps + step]));
-                    m += mean / length;
-                    v += variance / length;
-                    t += third / length;
-                }
-                self.mean.push(m);
+                let over = start..start + length as usize;
+                let mean = |path: &[f32]| path[over.clone()].iter().map(|value| value / length).sum::<f32>();
+                self.mean.push(mean(&paths.first));
                 if moments.know_spread() {
-                    self.spread.push(Spread { deviation: caution * v.sqrt(), skewed: caution * t.cbrt() });
+                    let (deviation, skewed) = (mean(&paths.second).sqrt(), mean(&paths.third).cbrt());
+                    self.spread.push(Spread { deviation: caution * deviation, skewed: caution * skewed });
                 }
             }
         }

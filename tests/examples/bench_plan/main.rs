@@ -1,7 +1,7 @@
 //! What the placer `predictive` makes of large clusters, as a component in the real host, beside Meta's Rebalancer: `make bench-plan`.
 //!
 //! Every plan is followed by a checker of the bench's own, and up to 200 000 shards by the host's plan check. Small cases run through the brain, in
-//! virtual time. Writes `plan.json`, flat.
+//! virtual time. Its figures go into `placement.json`, flat.
 //!
 //! `cargo run --example bench_plan -- --out target/bench [--python VENV/bin/python] [--rounds 3] [--seed 1] [--skip 1m]...`
 
@@ -20,7 +20,7 @@ use peer::Peer;
 use placing::{even_within, settle};
 use problem::{COPIES, Problem};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Shifts judged in one round: enough that none of these clusters is short of them.
@@ -78,6 +78,20 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// Into the file that all parts of the bench write: what others found stays.
+    fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let mut all: BTreeMap<String, serde_json::Value> = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
+        };
+        all.extend(self.0.iter().map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(*value))));
+        std::fs::write(path, serde_json::to_string_pretty(&all)?)
+            .with_context(|| format!("{} can't be written", path.display()))
+    }
+}
+
 fn pct(part: usize, of: usize) -> f64 {
     100.0 * part as f64 / of as f64
 }
@@ -122,9 +136,8 @@ fn main() -> anyhow::Result<()> {
     if options.wants("1m") {
         vast(&open, &options, &mut figures)?;
     }
-    let path = options.out.join("plan.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&figures.0)?)
-        .with_context(|| format!("{} can't be written", path.display()))?;
+    let path = options.out.join("placement.json");
+    figures.write(&path)?;
     println!("figures: {}", path.display());
     Ok(())
 }

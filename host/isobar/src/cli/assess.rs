@@ -96,11 +96,17 @@ pub struct Assess {
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
     /// The forecaster: one that comes with Isobar, or a component's file
-    #[arg(long, default_value = "seasonal-naive", value_name = "NAME|FILE.wasm")]
+    #[arg(long, default_value = "best", value_name = "NAME|FILE.wasm")]
     forecaster: String,
     /// The placer that moves by forecast: one that comes with Isobar, or a component's file
     #[arg(long, default_value = "predictive", value_name = "NAME|FILE.wasm")]
     placer: String,
+    /// The forecaster's configuration
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    forecaster_config: String,
+    /// The placer's configuration, such as '{"move_price_s": 12}'
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    placer_config: String,
     /// Write all figures there
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
@@ -168,7 +174,9 @@ struct Report<'a> {
     version: u32,
     files: Vec<String>,
     forecaster: &'a str,
+    forecaster_config: &'a str,
     placer: &'a str,
+    placer_config: &'a str,
     seeds: Vec<u64>,
     record: &'a record::RecordFacts,
     /// What a reader must know of how the figures came about.
@@ -195,7 +203,12 @@ impl Assess {
         spec.check()?;
         let format = record::format_of(self)?;
         let (host, _folder) = tool_host()?;
-        let policies = policies::open(host, &self.forecaster, &self.placer)?;
+        let chosen = |policy, config| policies::Chosen { policy, config };
+        let policies = policies::open(
+            host,
+            &chosen(&self.forecaster, &self.forecaster_config),
+            &chosen(&self.placer, &self.placer_config),
+        )?;
         let mut record = record::read(self, format, &output)?;
         let step_ms = u64::from(record.facts.step_ms);
         spec.history_steps = self.history.map(|history| usize::try_from(ms(history) / step_ms)).transpose()?;
@@ -221,7 +234,9 @@ impl Assess {
             version: 1,
             files: self.files.iter().map(|file| file.display().to_string()).collect(),
             forecaster: &self.forecaster,
+            forecaster_config: &self.forecaster_config,
             placer: &self.placer,
+            placer_config: &self.placer_config,
             seeds,
             record: &record.facts,
             remarks: &record.remarks,

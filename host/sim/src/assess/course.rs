@@ -88,9 +88,8 @@ fn settings(scenario: &Scenario, lead: usize) -> BrainConfig {
 }
 
 impl SeedRun {
-    pub(super) fn new(assessment: &Assessment, seed: u64) -> Result<Self, ArmError> {
+    pub(super) fn new(assessment: &Assessment, seed: u64, shared: SharedForecaster) -> Result<Self, ArmError> {
         let (spec, policies) = (&assessment.spec, &assessment.policies);
-        let shared = SharedForecaster::new(&policies.forecaster)?;
         let forecaster = shared.make();
         let mut run = Self {
             courses: Vec::new(),

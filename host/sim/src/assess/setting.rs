@@ -3,6 +3,7 @@
 use super::course::{SeedOutcome, SeedRun};
 use super::findings::Findings;
 use super::interval::quantile;
+use super::shared_forecaster::SharedForecaster;
 use super::unit_load::UnitLoad;
 use crate::arms::{ArmError, MakeForecaster, MakePlacer};
 use crate::scenario::{Scenario, ScenarioSpec, SimShard};
@@ -275,7 +276,13 @@ impl Assessment {
 
     /// A run of all arms from the start of one seed.
     pub fn begin(&self, seed: u64) -> Result<SeedRun, ArmError> {
-        SeedRun::new(self, seed)
+        SeedRun::new(self, seed, SharedForecaster::new(&self.policies.forecaster)?)
+    }
+
+    /// Runs from several starts. They carry the same load, so that they share each forecast: step all of them before any is stepped again.
+    pub fn begin_together(&self, seeds: &[u64]) -> Result<Vec<SeedRun>, ArmError> {
+        let shared = SharedForecaster::new(&self.policies.forecaster)?;
+        seeds.iter().map(|seed| SeedRun::new(self, *seed, shared.clone())).collect()
     }
 
     /// What all runs come to, in the order of the seeds.

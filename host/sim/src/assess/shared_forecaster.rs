@@ -1,5 +1,6 @@
 //! One forecaster for many arms. Arms that run in step measure the same loads and ask the same question: its answer is computed once.
 
+use super::alike::Alike;
 use crate::arms::MakeForecaster;
 use isobar_model::{ForecastBatch, ForecastRequest, LoadBatch, ShardId};
 use isobar_ports::{Forecaster, PolicyFailure, Usage};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 type Answer = (ForecastRequest, Result<ForecastBatch, PolicyFailure>);
 
 struct Shared {
-    forecaster: Box<dyn Forecaster>,
+    forecaster: Alike,
     /// A digest of each batch observed: an arm that saw another load must not be told of this one.
     observed: Vec<u64>,
     /// The last load seen of each shard: what is expected while the forecaster is not ready.
@@ -35,7 +36,7 @@ pub(super) struct SharedForecaster(Arc<Mutex<Shared>>);
 impl SharedForecaster {
     pub(super) fn new(make: &MakeForecaster) -> Result<Self, PolicyFailure> {
         let (observed, newest) = (Vec::new(), HashMap::new());
-        let shared = Shared { forecaster: make()?, observed, newest, last: None, failure: None };
+        let shared = Shared { forecaster: Alike::new(make)?, observed, newest, last: None, failure: None };
         Ok(Self(Arc::new(Mutex::new(shared))))
     }
 

@@ -1,56 +1,47 @@
 //! The policies, by name.
 
 use crate::track_run;
-use anyhow::{Context, anyhow, bail};
-use isobar_bundle::first_party;
-use isobar_model::policy::MAX_ARTIFACT_BYTES;
+use anyhow::{Context, bail};
 use isobar_model::{Digest, Role};
 use isobar_policy::WasmHost;
 use isobar_ports::PolicyHost;
-use isobar_sim::{AssessPolicies, MakePlacer};
+use isobar_sim::{AssessPolicies, CLAIRVOYANT_CONFIG, MakePlacer};
 use std::sync::Arc;
 
-/// Whoever knows the future needs no caution: its moves cost next to nothing.
-const CLAIRVOYANT: &str = r#"{"transfer_price_s":1,"move_price_s":2,"allowance":1000}"#;
-
 /// Compiles what is needed. The clairvoyant arm is always `predictive`'s, so that what can be gained does not depend on who tries.
-pub(super) fn open(host: WasmHost, forecaster: &str, placer: &str) -> anyhow::Result<AssessPolicies> {
-    let forecaster = track_run::forecaster(&host, forecaster)?;
+pub(super) fn open(host: WasmHost, forecaster: &Chosen<'_>, placer: &Chosen<'_>) -> anyhow::Result<AssessPolicies> {
+    let forecasting = track_run::forecaster(&host, forecaster.policy)?;
     let (reactive, predictive) = (placer_named(&host, "reactive")?, placer_named(&host, "predictive")?);
-    let chosen = if placer == "predictive" { predictive } else { placer_named(&host, placer)? };
+    let chosen = if placer.policy == "predictive" { predictive } else { placer_named(&host, placer.policy)? };
     let host: Arc<dyn PolicyHost> = Arc::new(host);
-    let placing = |digest: Digest, config: &'static str| -> MakePlacer {
-        let host = Arc::clone(&host);
-        Arc::new(move || host.placer(&digest, config, None))
+    let placing = |digest: Digest, config: &str| -> MakePlacer {
+        let (host, config) = (Arc::clone(&host), config.to_owned());
+        Arc::new(move || host.placer(&digest, &config, None))
     };
-    Ok(AssessPolicies {
+    let config = forecaster.config.to_owned();
+    let policies = AssessPolicies {
         reactive: placing(reactive, "{}"),
-        predictive: placing(chosen, "{}"),
-        clairvoyant: placing(predictive, CLAIRVOYANT),
-        forecaster: Arc::new(move || host.forecaster(&forecaster, "{}", None)),
-    })
+        predictive: placing(chosen, placer.config),
+        clairvoyant: placing(predictive, CLAIRVOYANT_CONFIG),
+        forecaster: Arc::new(move || host.forecaster(&forecasting, &config, None)),
+    };
+    // A configuration that does not fit is said before anything is read.
+    (policies.predictive)().with_context(|| format!("{} does not open", placer.policy))?;
+    (policies.forecaster)().with_context(|| format!("{} does not open", forecaster.policy))?;
+    Ok(policies)
+}
+
+/// A policy that was asked for.
+pub(super) struct Chosen<'a> {
+    pub(super) policy: &'a str,
+    /// As JSON.
+    pub(super) config: &'a str,
 }
 
 fn placer_named(host: &WasmHost, policy: &str) -> anyhow::Result<Digest> {
-    let read;
-    let component = match first_party().iter().find(|known| known.name == policy) {
-        Some(known) => known.component,
-        None => {
-            let size = std::fs::metadata(policy).with_context(|| {
-                let placers = first_party().iter().filter(|known| known.role == Role::Place);
-                let names = placers.map(|known| known.name).collect::<Vec<_>>().join(", ");
-                format!("{policy} is neither a placer that comes with Isobar ({names}) nor a file that can be read")
-            })?;
-            if size.len() > MAX_ARTIFACT_BYTES as u64 {
-                bail!("{policy} has {} bytes; a policy may have {MAX_ARTIFACT_BYTES} at most", size.len());
-            }
-            read = std::fs::read(policy).with_context(|| format!("{policy} can't be read"))?;
-            &read
-        }
-    };
-    let inspection = host.inspect(component).map_err(|why| anyhow!("{policy} is no policy: {why}"))?;
+    let inspection = track_run::artifact(host, policy, Role::Place)?;
     match inspection.role {
         Role::Place => Ok(inspection.digest),
-        Role::Forecast => bail!("{policy} forecasts load; --placer wants one that places shards"),
+        Role::Forecast => bail!("{policy} forecasts load; a placer is one that places shards"),
     }
 }

@@ -1,94 +1,80 @@
-//! All runs, on threads. Each run is a function of its seed: which thread it falls to changes nothing.
+//! All runs, on threads. Which thread a run falls to changes nothing.
 
 use super::super::output::Output;
 use anyhow::{Context, anyhow};
-use isobar_sim::{Assessment, Findings, SeedOutcome, SeedRun};
+use isobar_sim::{Assessment, Findings, SeedRun};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Steps that are timed before the estimate is given.
-const TIMED_STEPS: usize = 8;
-/// Runs at once at most: each holds the brains of all arms, some 300 MiB with as many shards as there may be.
-const MAX_THREADS: usize = 16;
-/// Steps between two pictures of the progress.
-const SHOW_EVERY: usize = 8;
+const TIMED_STEPS: usize = 4;
+/// Starts run together, sharing their forecasts, at most: each holds the brains and policies of all arms, which for 250 shards, three headrooms and
+const TOGETHER: usize = 4;
 
 pub(super) fn all(assessment: &Assessment, threads: usize, output: &Output) -> anyhow::Result<Findings> {
-    let seeds = &assessment.spec().seeds;
-    let threads = threads.clamp(1, MAX_THREADS).min(seeds.len());
-    // The first run begins before the others, to be timed.
-    let began = Instant::now();
-    let mut first = assessment.begin(seeds[0]).context("the arms can't be set up")?;
-    let readied = began.elapsed();
-    let timed = TIMED_STEPS.min(first.steps_left());
-    for _ in 0..timed {
-        first.step()?;
-    }
-    let step = (began.elapsed() - readied).div_f64(timed.max(1) as f64);
-    let run = readied + step.mul_f64(assessment.facts().window_steps as f64);
-    let estimate = run.mul_f64(seeds.len().div_ceil(threads) as f64);
+    let (seeds, facts) = (&assessment.spec().seeds, assessment.facts());
     let spec = assessment.spec();
     let arms = spec.headrooms.len() * (2 + 3 * spec.leads.len());
-    eprintln!(
-        "{} starts x {arms} arms x {} steps of {} shards: about {} on {threads} {}{}",
-        seeds.len(),
-        assessment.facts().window_steps,
-        assessment.facts().shards,
-        in_words(estimate),
-        if threads == 1 { "thread" } else { "threads" },
-        if estimate > Duration::from_secs(120) && seeds.len() > 3 { " (--quick: three starts)" } else { "" },
-    );
-
-    let first = Mutex::new(Some(first));
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(timed));
-    let outcomes: Mutex<Vec<Option<SeedOutcome>>> = Mutex::new(vec![None; seeds.len()]);
-    let failure = Mutex::new(None);
-    let all_steps = seeds.len() * assessment.facts().window_steps;
-    let work = || -> anyhow::Result<()> {
+    let all_steps = seeds.len().div_ceil(TOGETHER) * facts.window_steps;
+    let mut outcomes = Vec::with_capacity(seeds.len());
+    let (mut done, mut stepping) = (0, Duration::ZERO);
+    for seeds in seeds.chunks(TOGETHER) {
+        let runs = assessment.begin_together(seeds).context("the arms can't be set up")?;
+        let mut runs: Vec<Mutex<SeedRun>> = runs.into_iter().map(Mutex::new).collect();
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&seed) = seeds.get(at) else { return Ok(()) };
-            let begun = if at == 0 { first.lock().map_err(|_| panicked())?.take() } else { None };
-            let mut run: SeedRun = match begun {
-                Some(run) => run,
-                None => assessment.begin(seed)?,
-            };
-            while run.step()? {
-                let steps = done.fetch_add(1, Ordering::Relaxed) + 1;
-                if steps.is_multiple_of(SHOW_EVERY) {
-                    let left = began.elapsed().mul_f64((all_steps - steps.min(all_steps)) as f64 / steps as f64);
-                    output.progress(&format!(
-                        "{:.0} % done, {} left",
-                        100.0 * steps as f64 / all_steps as f64,
-                        in_words(left)
-                    ));
-                }
-                if failure.lock().map_err(|_| panicked())?.is_some() {
-                    return Ok(());
-                }
+            let began = Instant::now();
+            let goes_on = step_all(&mut runs, threads)?;
+            stepping += began.elapsed();
+            done += 1;
+            let left = stepping.mul_f64(all_steps.saturating_sub(done) as f64 / done as f64);
+            if done == TIMED_STEPS {
+                eprintln!(
+                    "{} starts x {arms} arms x {} steps of {} shards: about {}{}",
+                    spec.seeds.len(),
+                    facts.window_steps,
+                    facts.shards,
+                    in_words(left),
+                    if left > Duration::from_secs(300) && spec.seeds.len() > 3 {
+                        " (--quick: three starts)"
+                    } else {
+                        ""
+                    },
+                );
             }
-            outcomes.lock().map_err(|_| panicked())?[at] = Some(run.outcome());
+            output.progress(&format!("{:.0} % done, {} left", 100.0 * done as f64 / all_steps as f64, in_words(left)));
+            if !goes_on {
+                break;
+            }
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                if let Err(error) = work()
-                    && let Ok(mut failure) = failure.lock()
-                {
-                    failure.get_or_insert(error);
-                }
-            });
+        for run in runs {
+            outcomes.push(run.into_inner().map_err(|_| panicked())?.outcome());
         }
-    });
-    output.progress_done();
-    if let Some(error) = failure.into_inner().map_err(|_| panicked())? {
-        return Err(error.context("an arm could not be run to its end"));
     }
-    let outcomes = outcomes.into_inner().map_err(|_| panicked())?;
-    let outcomes: Option<Vec<SeedOutcome>> = outcomes.into_iter().collect();
-    Ok(assessment.conclude(&outcomes.ok_or_else(panicked)?))
+    output.progress_done();
+    Ok(assessment.conclude(&outcomes))
+}
+
+/// Lets one step pass for all starts; false once there is none left.
+fn step_all(runs: &mut [Mutex<SeedRun>], threads: usize) -> anyhow::Result<bool> {
+    let next = AtomicUsize::new(0);
+    let runs = &*runs;
+    let work = || -> anyhow::Result<bool> {
+        let mut goes_on = false;
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            goes_on |= run.lock().map_err(|_| panicked())?.step()?;
+        }
+        Ok(goes_on)
+    };
+    let ended: Vec<anyhow::Result<bool>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.clamp(1, runs.len())).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(panicked()))).collect()
+    });
+    let mut goes_on = false;
+    for ended in ended {
+        goes_on |= ended.context("an arm could not be run to its end")?;
+    }
+    Ok(goes_on)
 }
 
 fn panicked() -> anyhow::Error {
