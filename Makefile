@@ -78,7 +78,7 @@ bench-plan: guest-toolchain ## The placer on clusters of up to a million shards,
 bench-placement: guest-toolchain ## What forecasting is worth to placement, on real load (an hour and a half with all defaults); DATA=FOLDER has more traces.
 	$(CARGO) build --bin isobar
 	python3 tests/bench/placement.py --isobar $(TARGET_DIR)/debug/isobar --out $(BENCH) --seeds $(SEEDS) \
-	  $(if $(DATA),--data $(DATA)) $(if $(TRACES),--traces $(TRACES))
+	  $(if $(DATA),--data $(DATA)) $(if $(TRACES),--traces $(TRACES)) $(if $(DOCS),--docs $(DOCS))
 
 .PHONY: check
 check: format lint licences ## Format, lints, licences and advisories. Changes nothing.

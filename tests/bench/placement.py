@@ -4,7 +4,7 @@ usage: placement.py --isobar BINARY --out FOLDER [--data FOLDER] [--traces NAME,
 
 Of records of 24 days and more, the window is the ten days after two thirds of the record, and the history the 14 days before. Traces whose files
 are not in --data are left out, and said to be; `worldwide`, `random-walk` and `flash-crowd` need no file. Standard library only.
-Writes FOLDER/assess/TRACE.json, as `isobar assess` does, and FOLDER/placement.json."""
+Writes FOLDER/assess/TRACE.json and .html, as `isobar assess` does, and FOLDER/placement.json, in which what other parts of the bench found stays."""
 import argparse, gzip, json, pathlib, shutil, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -96,7 +96,7 @@ def gather(name, report, figures):
     findings = report["findings"]
     facts = findings["facts"]
     days = facts["window_steps"] * facts["step_ms"] / 1000 / DAY
-    figures[f"shards.{name}"], figures[f"window_days.{name}"] = facts["shards"], days
+    figures[f"shards.{name}"], figures[f"window_days.{name}"], figures[f"starts.{name}"] = facts["shards"], days, findings["starts"]
     for cell in findings["cells"]:
         key = f"{name}.lead{cell['lead_steps']}.hr{round(100 * cell['headroom'])}"
         arms = {arm["arm"]: arm for arm in cell["arms"]}
@@ -114,6 +114,8 @@ def gather(name, report, figures):
         figures[f"pays.{key}"] = cell["pays"]
         for arm, of in arms.items():
             figures[f"overload_node_s.{arm}.{key}"] = of["overload_node_s"]["mid"]
+            if of["p99_ms"] is not None:
+                figures[f"p99_ms.{arm}.{key}"] = of["p99_ms"]["mid"]
 
 
 def lines_per_s(options, figures):
@@ -134,6 +136,50 @@ def lines_per_s(options, figures):
     figures["assess_lines_per_s"] = json.loads(report.read_text())["record"]["lines_per_s"]
 
 
+ABOUT = {
+    "worldwide": "tenants of `examples/traces` in four regions, six hours apart",
+    "bitbrains": "CPU of 189 Bitbrains machines in 48 pools",
+    "cloudphysics": "I/O of 50 CloudPhysics machines, 30-minute steps, 7 days",
+    "tweets": "mentions of five companies (NAB)",
+    "wc98": "WorldCup98 requests, one total in equal parts",
+    "mooncake": "Mooncake conversations, 59 minutes, 30-second steps",
+    "track-1h": "`examples/tracks`, hourly",
+    "track-30min": "`examples/tracks`, half-hourly",
+    "lora": "Alibaba LoRA requests, hourly, 16 shards",
+    "random-walk": "48 made-up units without any pattern",
+    "flash-crowd": "48 made-up units, surges without warning",
+}
+
+
+def page(figures):
+    """The figures as a page of documentation."""
+    names = [name for name in TRACES if f"shards.{name}" in figures]
+    lines = [
+        "# What forecasting is worth to placement",
+        "",
+        "Made by `make bench-placement DOCS=docs` from the figures of `isobar assess`; [assess.md](assess.md) says what is tried and how it is judged.",
+        "Overload in node-seconds, the median of the starts. Gain: share of the overload that the best arm without a forecast leaves which moving by",
+        "forecast removes. Skill: that over what the same placer removes when it knows the future; none where that is next to nothing. In brackets 95 of",
+        "100 resamples of starts and days. Moves: in ten days, in brackets over those of the reactive arm.",
+        "",
+    ]
+    for name in names:
+        lines += [f"## {name}", "", f"{ABOUT[name][0].upper()}{ABOUT[name][1:]}: {figures[f'shards.{name}']} shards on six nodes, "
+                  f"a window of {figures[f'window_days.{name}']:.1f} days, {figures[f'starts.{name}']} starts.", "",
+                  "| headroom | lead, steps | static | packed | reactive | predictive | clairvoyant | gain, % | skill, % | moves | pays |",
+                  "|---|---|---|---|---|---|---|---|---|---|---|"]
+        for key in sorted((k.split(".", 1)[1] for k in figures if k.startswith(f"pays.{name}.")), key=lambda k: [int(p.strip("leadhr")) for p in reversed(k.split(".")[1:])]):
+            lead, headroom = key.split(".")[1:]
+            value = lambda figure: figures.get(f"{figure}.{key}")
+            within = lambda figure: "–" if value(figure) is None else f"{value(figure):.0f} ({value(figure + '_low') or 0:.0f} to {value(figure + '_high') or 0:.0f})"
+            overloads = " | ".join(f"{value(f'overload_node_s.{arm}'):.0f}" for arm in ("static", "packed", "reactive", "predictive", "clairvoyant"))
+            ratio = value("moves_ratio")
+            moves = f"{value('moves_10d'):.0f}" + ("" if ratio is None else f" ({ratio:.2f})")
+            lines.append(f"| {int(headroom[2:]) / 100} | {lead[4:]} | {overloads} | {within('gain_pct')} | {within('skill_pct')} | {moves} | {value('pays')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isobar", required=True)
@@ -144,6 +190,7 @@ def main():
     parser.add_argument("--leads", default="1,6,12")
     parser.add_argument("--headrooms", default="1.1,1.3,1.5")
     parser.add_argument("--forecaster", default="best")
+    parser.add_argument("--docs", type=pathlib.Path, help="folder that placement.md is written to")
     options = parser.parse_args()
     unknown = set(options.traces.split(",")) - {*TRACES, "w106", ""}
     if unknown:
@@ -158,6 +205,8 @@ def main():
         else:
             assess(options, name, figures)
         path.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    if options.docs:
+        (options.docs / "placement.md").write_text(page(figures), encoding="utf-8")
     print(f"figures: {path}")
 
 

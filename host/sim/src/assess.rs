@@ -22,7 +22,7 @@ mod unit_load;
 mod verdict;
 
 pub use course::{SeedOutcome, SeedRun};
-pub use findings::{ArmFigures, ArmName, Cell, Findings};
+pub use findings::{ArmFigures, Cell, Findings};
 pub use interval::Interval;
 pub use load_grid::LoadGrid;
 pub use setting::{AssessError, AssessPolicies, AssessSpec, Assessment, Facts};

@@ -41,8 +41,8 @@ pub use arms::{
     ArmError, ArmReport, Arms, CLAIRVOYANT_CONFIG, MakeForecaster, MakePlacer, WindowReport, brain_config, skill_pct,
 };
 pub use assess::{
-    ArmFigures, ArmName, AssessError, AssessPolicies, AssessSpec, Assessment, Cell, Facts, Filled, Findings, Interval,
-    LoadGrid, Pays, SeedOutcome, SeedRun, UnitLoad, Verdict, fill_gaps,
+    ArmFigures, AssessError, AssessPolicies, AssessSpec, Assessment, Cell, Facts, Filled, Findings, Interval, LoadGrid,
+    Pays, SeedOutcome, SeedRun, UnitLoad, Verdict, fill_gaps,
 };
 pub use backtest::{Backtested, backtest, batch, request};
 pub use covariate_gain::{CovariateGain, FollowerLoss, Question, SCORED_QUANTILES, follower_losses};

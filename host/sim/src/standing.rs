@@ -7,6 +7,7 @@ use crate::overload::excess;
 use crate::playback::{Stretch, play};
 use crate::queueing::{Backlog, Queue, QueueSpec};
 use crate::scenario::Scenario;
+use crate::timeline::Timeline;
 use isobar_model::{Rule, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -87,9 +88,7 @@ impl Standing {
         queue: &QueueSpec,
         cool_down_ms: u64,
     ) -> Self {
-        let mut judge = Judge::new(scenario, window.clone(), queue);
-        play(scenario, window.clone(), &arm.timeline, |stretch| judge.pass(stretch));
-        let mut standing = judge.standing();
+        let mut standing = Self::of_timeline(scenario, window.clone(), &arm.timeline, queue);
         let refused = arm.rounds.iter().flat_map(|round| &round.moves).filter_map(|m| match &m.verdict {
             Verdict::Refused { rule, .. } => Some(*rule),
             Verdict::Accepted | Verdict::Held { .. } => None,
@@ -112,6 +111,20 @@ impl Standing {
             ..standing.figures
         };
         standing
+    }
+}
+
+impl Standing {
+    /// What can be told of where replicas lived alone: all but the moves.
+    pub(crate) fn of_timeline(
+        scenario: &Scenario,
+        window: Range<usize>,
+        timeline: &Timeline,
+        queue: &QueueSpec,
+    ) -> Self {
+        let mut judge = Judge::new(scenario, window.clone(), queue);
+        play(scenario, window, timeline, |stretch| judge.pass(stretch));
+        judge.standing()
     }
 }
 

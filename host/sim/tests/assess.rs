@@ -6,7 +6,7 @@ use forecasting_kit::SeriesModel;
 use isobar_model::{Action, ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Move, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
 use isobar_sim::{
-    ArmName, AssessError, AssessPolicies, AssessSpec, Assessment, Findings, MakePlacer, Pays, SeedOutcome, UnitLoad,
+    Arm, AssessError, AssessPolicies, AssessSpec, Assessment, Findings, MakePlacer, Pays, SeedOutcome, UnitLoad,
 };
 use placing_kit::PlacementPolicy;
 use predictive::Predictive;
@@ -121,7 +121,7 @@ fn where_moves_take_hours_a_daily_wave_is_worth_forecasting() {
     assert!(cell.avoided_pct.unwrap().mid > 30.0, "{told}");
     assert!(findings.verdict.sentence.contains("would have removed"), "{}", findings.verdict.sentence);
     // The bytes of what was moved are known.
-    let moved = cell.arm(ArmName::Predictive).unwrap();
+    let moved = cell.arm(Arm::Predictive).unwrap();
     assert!(moved.moves.mid > 0.0 && moved.moved_bytes.unwrap().mid <= moved.moves.mid * 1_000.0, "{told}");
 }
 
@@ -161,7 +161,7 @@ fn an_even_load_has_nothing_to_gain() {
     let findings = found(&units, 300_000, spec(1.3, 1, 2));
     assert_eq!(findings.cells[0].pays, Pays::NoOverload);
     assert!(findings.cells[0].skill_pct.is_none());
-    assert_eq!(findings.cells[0].arm(ArmName::Predictive).unwrap().moves.high, 0.0);
+    assert_eq!(findings.cells[0].arm(Arm::Predictive).unwrap().moves.high, 0.0);
     assert!(findings.verdict.sentence.contains("no overload"), "{}", findings.verdict.sentence);
 }
 
@@ -226,8 +226,8 @@ fn policies_that_never_move_or_move_without_gain_have_no_skill() {
         assert!(!matches!(cell.pays, Pays::Yes), "{told}");
     }
     let moves = |findings: &Findings, arm| findings.cells[0].arm(arm).unwrap().moves.mid;
-    assert_eq!(moves(&still, ArmName::Predictive), 0.0);
-    assert!(moves(&restless, ArmName::Predictive) > 2.0 * moves(&restless, ArmName::Reactive));
+    assert_eq!(moves(&still, Arm::Predictive), 0.0);
+    assert!(moves(&restless, Arm::Predictive) > 2.0 * moves(&restless, Arm::Reactive));
 }
 
 /// Runs that share their forecasts come to what they come to alone.

@@ -1,16 +1,18 @@
 //! One start, and all arms from it, step by step.
 
-use super::findings::ArmName;
 use super::setting::Assessment;
 use super::shared_forecaster::SharedForecaster;
+use crate::arm::Arm;
 use crate::arms::{ArmError, MakeForecaster, MakePlacer, brain_config};
 use crate::fleet::SimFleet;
 use crate::move_times::MoveTimes;
 use crate::oracle::Oracle;
 use crate::overload::overload;
 use crate::packed::pack;
+use crate::queueing::QueueSpec;
 use crate::scenario::Scenario;
 use crate::sim_host::SimHost;
+use crate::standing::Standing;
 use crate::timeline::{Placement, Timeline};
 use isobar_control::{Brain, BrainConfig, MovePace, RoundRules};
 use isobar_model::{KeyspaceId, Mode};
@@ -28,12 +30,14 @@ const DAY_MS: usize = 86_400_000;
 /// What an arm came to from one start.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ArmOutcome {
-    pub(super) arm: ArmName,
+    pub(super) arm: Arm,
     /// Places among the headrooms and leads asked; no lead where nothing moves.
     pub(super) headroom: usize,
     pub(super) lead: Option<usize>,
     /// Node-seconds of overload in each part of the window.
     pub(super) overload: Vec<f64>,
+    /// Latency that 99 of 100 requests stay below, milliseconds; none without requests.
+    pub(super) p99_ms: Option<f64>,
     pub(super) moves: u64,
     pub(super) moved_bytes: Option<u64>,
     /// Moves back to a node that the shard had left less than two cool-downs before.
@@ -48,7 +52,7 @@ pub struct SeedOutcome {
 
 /// An arm that moves shards while the window passes.
 struct Course {
-    arm: ArmName,
+    arm: Arm,
     headroom: usize,
     lead: usize,
     scenario: Arc<Scenario>,
@@ -102,9 +106,9 @@ impl SeedRun {
         };
         for (headroom, &factor) in spec.headrooms.iter().enumerate() {
             let scenario = Arc::new(assessment.scenario(seed, factor));
-            run.still.push(run.fixed(ArmName::Static, headroom, &scenario, scenario.start.clone()));
+            run.still.push(run.fixed(Arm::Static, headroom, &scenario, scenario.start.clone()));
             let packed = pack(&scenario, scenario.history(scenario.window(0).start));
-            run.still.push(run.fixed(ArmName::Packed, headroom, &scenario, packed));
+            run.still.push(run.fixed(Arm::Packed, headroom, &scenario, packed));
             let oracle: MakeForecaster = {
                 let scenario = Arc::clone(&scenario);
                 Arc::new(move || Ok(Box::new(Oracle::new(Arc::clone(&scenario)))))
@@ -113,9 +117,9 @@ impl SeedRun {
                 let course = |arm, forecaster: &MakeForecaster, placer: &MakePlacer| {
                     Course::new(arm, (headroom, lead, steps), &scenario, forecaster, placer)
                 };
-                run.courses.push(course(ArmName::Reactive, &forecaster, &policies.reactive)?);
-                run.courses.push(course(ArmName::Predictive, &forecaster, &policies.predictive)?);
-                run.courses.push(course(ArmName::Clairvoyant, &oracle, &policies.clairvoyant)?);
+                run.courses.push(course(Arm::Reactive, &forecaster, &policies.reactive)?);
+                run.courses.push(course(Arm::Predictive, &forecaster, &policies.predictive)?);
+                run.courses.push(course(Arm::Clairvoyant, &oracle, &policies.clairvoyant)?);
             }
         }
         Ok(run)
@@ -167,6 +171,7 @@ impl SeedRun {
                 headroom: course.headroom,
                 lead: Some(course.lead),
                 overload: self.overloads(&course.scenario, timeline),
+                p99_ms: p99_ms(&course.scenario, timeline),
                 moves,
                 moved_bytes,
                 thrash: thrash(timeline),
@@ -180,18 +185,19 @@ impl SeedRun {
     }
 
     /// An arm that moves nothing once it stands; what it takes to get there counts as moves.
-    fn fixed(&self, arm: ArmName, headroom: usize, scenario: &Scenario, placement: Placement) -> ArmOutcome {
+    fn fixed(&self, arm: Arm, headroom: usize, scenario: &Scenario, placement: Placement) -> ArmOutcome {
         let moved: Vec<usize> =
             (0..placement.len()).filter(|&shard| placement[shard] != scenario.start[shard]).collect();
-        let overload = self.overloads(scenario, &Timeline::new(placement));
+        let timeline = Timeline::new(placement);
+        let (overload, p99_ms) = (self.overloads(scenario, &timeline), p99_ms(scenario, &timeline));
         let moved_bytes = self.bytes.as_ref().map(|bytes| moved.iter().map(|shard| bytes[*shard]).sum());
-        ArmOutcome { arm, headroom, lead: None, overload, moves: moved.len() as u64, moved_bytes, thrash: 0 }
+        ArmOutcome { arm, headroom, lead: None, overload, p99_ms, moves: moved.len() as u64, moved_bytes, thrash: 0 }
     }
 }
 
 impl Course {
     fn new(
-        arm: ArmName,
+        arm: Arm,
         (headroom, lead, steps): (usize, usize, usize),
         scenario: &Arc<Scenario>,
         forecaster: &MakeForecaster,
@@ -214,6 +220,12 @@ impl Course {
 fn rules() -> RoundRules {
     let rule = KeyspaceRule { mode: Mode::Auto, replication_factor: 1 };
     RoundRules { keyspaces: [(KeyspaceId(1), rule)].into(), ..RoundRules::default() }
+}
+
+/// Of nodes that are queues: see [`QueueSpec`].
+fn p99_ms(scenario: &Scenario, timeline: &Timeline) -> Option<f64> {
+    let standing = Standing::of_timeline(scenario, scenario.window(0), timeline, &QueueSpec::default());
+    standing.figures.p99_ms
 }
 
 /// Moves back to where the shard was less than two cool-downs before.

@@ -4,6 +4,7 @@ use super::course::{ArmOutcome, SeedOutcome};
 use super::interval::Interval;
 use super::setting::{Assessment, Facts};
 use super::verdict::{Pays, Verdict};
+use crate::arm::Arm;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -16,48 +17,16 @@ const BOOTSTRAP_SEED: u64 = 7;
 /// alone makes any figure.
 const LEAST_TO_GAIN: f64 = 0.02;
 
-/// A way of placing shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ArmName {
-    /// The random start, left alone.
-    Static,
-    /// One placement packed on the history, for all the window.
-    Packed,
-    /// Moves while a node is overloaded, by what is measured.
-    Reactive,
-    /// Moves by the forecast.
-    Predictive,
-    /// The predictive placer fed the future itself: what it still suffers cannot be avoided by moving.
-    Clairvoyant,
-}
-
-impl ArmName {
-    /// All, in the order of what they know.
-    pub const ALL: [Self; 5] = [Self::Static, Self::Packed, Self::Reactive, Self::Predictive, Self::Clairvoyant];
-    /// Those that need no forecast.
-    pub(super) const WITHOUT_FORECAST: [Self; 3] = [Self::Static, Self::Packed, Self::Reactive];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Packed => "packed",
-            Self::Reactive => "reactive",
-            Self::Predictive => "predictive",
-            Self::Clairvoyant => "clairvoyant",
-        }
-    }
-}
-
 /// What one arm came to, over all starts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArmFigures {
     /// Which.
-    pub arm: ArmName,
+    pub arm: Arm,
     /// Node-seconds of overload: the median, and the lowest and highest of the starts.
     pub overload_node_s: Interval,
+    /// Latency that 99 of 100 requests stay below, milliseconds, nodes being queues whose requests work a millisecond on average: the median,
+    /// and the lowest and highest of the starts. None without requests.
+    pub p99_ms: Option<Interval>,
     /// Moves begun; of packed, what it takes to get there from the start.
     pub moves: Interval,
     /// Bytes that they moved, where it is known what shards store.
@@ -75,10 +44,10 @@ pub struct Cell {
     pub headroom: f64,
     /// Steps from the decision to the effect.
     pub lead_steps: usize,
-    /// The arms, in the order of [`ArmName::ALL`].
+    /// The arms, in the order of [`Arm::ALL`].
     pub arms: Vec<ArmFigures>,
     /// Which arm without forecast had the least overload, over all starts.
-    pub best_without: ArmName,
+    pub best_without: Arm,
     /// Share of that arm's overload that the predictive arm removed, per cent; negative: it made more.
     pub gain_pct: Interval,
     /// The same of the clairvoyant arm: what there is to gain.
@@ -100,7 +69,7 @@ pub struct Cell {
 impl Cell {
     /// The figures of an arm.
     #[must_use]
-    pub fn arm(&self, arm: ArmName) -> Option<&ArmFigures> {
+    pub fn arm(&self, arm: Arm) -> Option<&ArmFigures> {
         self.arms.iter().find(|figures| figures.arm == arm)
     }
 }
@@ -141,14 +110,14 @@ impl Findings {
 type Overloads<'a> = [Vec<&'a [f64]>; 5];
 
 fn cell(assessment: &Assessment, runs: &[SeedOutcome], (h, headroom): (usize, f64), (l, lead): (usize, usize)) -> Cell {
-    let of = |arm: ArmName| -> Vec<&ArmOutcome> {
+    let of = |arm: Arm| -> Vec<&ArmOutcome> {
         let here = |o: &&ArmOutcome| o.arm == arm && o.headroom == h && o.lead.is_none_or(|lead| lead == l);
         runs.iter().filter_map(|run| run.arms.iter().find(here)).collect()
     };
-    let outcomes = ArmName::ALL.map(of);
+    let outcomes = Arm::ALL.map(of);
     let overloads: Overloads<'_> =
         std::array::from_fn(|arm| outcomes[arm].iter().map(|outcome| outcome.overload.as_slice()).collect());
-    let arms = ArmName::ALL.iter().zip(&outcomes).map(|(arm, outcomes)| figures(*arm, outcomes)).collect();
+    let arms = Arm::ALL.iter().zip(&outcomes).map(|(arm, outcomes)| figures(*arm, outcomes)).collect();
 
     let parts = overloads[0].first().map_or(0, |parts| parts.len());
     let (starts, every) = ((0..runs.len()).collect::<Vec<_>>(), (0..parts).collect::<Vec<_>>());
@@ -186,15 +155,17 @@ fn cell(assessment: &Assessment, runs: &[SeedOutcome], (h, headroom): (usize, f6
     }
 }
 
-fn figures(arm: ArmName, outcomes: &[&ArmOutcome]) -> ArmFigures {
+fn figures(arm: Arm, outcomes: &[&ArmOutcome]) -> ArmFigures {
     let over = |figure: fn(&ArmOutcome) -> f64| Interval::of_starts(outcomes.iter().map(|outcome| figure(outcome)));
     let bytes: Option<Vec<f64>> =
         outcomes.iter().map(|outcome| outcome.moved_bytes.map(|bytes| bytes as f64)).collect();
+    let p99s: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.p99_ms).collect();
     let parts = outcomes.first().map_or(0, |outcome| outcome.overload.len());
     let mean = |part: usize| outcomes.iter().map(|o| o.overload[part]).sum::<f64>() / outcomes.len().max(1) as f64;
     ArmFigures {
         arm,
         overload_node_s: over(|outcome| outcome.overload.iter().sum()),
+        p99_ms: (!p99s.is_empty()).then(|| Interval::of_starts(p99s)),
         moves: over(|outcome| outcome.moves as f64),
         moved_bytes: bytes.filter(|bytes| !bytes.is_empty()).map(Interval::of_starts),
         thrash: over(|outcome| outcome.thrash as f64),
@@ -217,9 +188,9 @@ impl Sample {
     }
 
     /// The arm without forecast that had the least overload; of equal ones the one that does less.
-    fn best_without(&self) -> ArmName {
-        let arms = ArmName::WITHOUT_FORECAST.into_iter().zip(&self.totals);
-        arms.min_by(|a, b| a.1.total_cmp(b.1)).map_or(ArmName::Static, |(arm, _)| arm)
+    fn best_without(&self) -> Arm {
+        let arms = Arm::ALL.into_iter().zip(&self.totals).filter(|(arm, _)| arm.is_without_forecast());
+        arms.min_by(|a, b| a.1.total_cmp(b.1)).map_or(Arm::Static, |(arm, _)| arm)
     }
 
     fn best(&self) -> f64 {
@@ -263,7 +234,7 @@ fn equal_headroom(cell: &Cell, all: &[Cell]) -> Option<f64> {
         .map(|other| (other.headroom, best(other)))
         .collect();
     curve.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let ours = cell.arm(ArmName::Predictive)?.overload_node_s.mid;
+    let ours = cell.arm(Arm::Predictive)?.overload_node_s.mid;
     let segment = curve.windows(2).find(|pair| pair[0].1 >= ours && ours >= pair[1].1 && pair[1].1 > 0.0)?;
     let [(from, high), (to, low)] = [segment[0], segment[1]];
     let along = if high > low { (high / ours).ln() / (high / low).ln() } else { 0.0 };
@@ -281,10 +252,10 @@ mod tests {
     #[test]
     fn gain_is_measured_against_the_best_without_forecast() {
         let s = sample([100.0, 80.0, 90.0, 60.0, 40.0]);
-        assert_eq!((s.best_without(), s.gain(), s.gainable()), (ArmName::Packed, 0.25, 0.5));
+        assert_eq!((s.best_without(), s.gain(), s.gainable()), (Arm::Packed, 0.25, 0.5));
         assert_eq!(s.skill(s.best()), 0.5);
         assert!(sample([5.0; 5]).skill(5.0).is_nan());
-        assert_eq!(sample([5.0; 5]).best_without(), ArmName::Static);
+        assert_eq!(sample([5.0; 5]).best_without(), Arm::Static);
         assert_eq!(sample([0.0; 5]).gain(), 0.0);
         assert_eq!(sample([0.0, 0.0, 0.0, 1.0, 0.0]).gain(), f64::NEG_INFINITY);
     }

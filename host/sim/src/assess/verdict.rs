@@ -1,8 +1,9 @@
 //! Whether it pays, in words.
 
-use super::findings::{ArmName, Cell};
+use super::findings::Cell;
 use super::interval::Interval;
 use super::setting::Facts;
+use crate::arm::Arm;
 use serde::Serialize;
 
 /// Overload below this share of all nodes' time is none: half a minute of one node a day, at six nodes.
@@ -72,7 +73,7 @@ impl Verdict {
         let lead = duration(cell.lead_steps as u64 * u64::from(facts.step_ms));
         let window = duration(facts.window_steps as u64 * u64::from(facts.step_ms));
         let moves = |arm| cell.arm(arm).map_or(0.0, |figures| figures.moves.mid);
-        let (ours, best) = (moves(ArmName::Predictive), best_in_words(cell.best_without));
+        let (ours, best) = (moves(Arm::Predictive), best_in_words(cell.best_without));
         let gain = cell.gain_pct;
         let at = format!("At headroom {}, with moves that take {lead},", cell.headroom);
         let sentence = match cell.pays {
@@ -137,9 +138,9 @@ fn advice(facts: &Facts, cell: &Cell, cells: &[Cell]) -> Vec<String> {
         ));
     }
     let overload = |arm| cell.arm(arm).map_or(f64::NAN, |figures| figures.overload_node_s.mid);
-    let (still, packed) = (overload(ArmName::Static), overload(ArmName::Packed));
+    let (still, packed) = (overload(Arm::Static), overload(Arm::Packed));
     if still > 0.0 && packed < 0.9 * still {
-        let moved = cell.arm(ArmName::Packed).map_or(0.0, |figures| figures.moves.mid);
+        let moved = cell.arm(Arm::Packed).map_or(0.0, |figures| figures.moves.mid);
         advice.push(format!(
             "Placing shards once by their history, which takes {moved:.0} moves from a random start, would already have removed {:.0} % of a random placement's overload.",
             100.0 * (1.0 - packed / still)
@@ -183,13 +184,13 @@ fn middle(cells: &[Cell]) -> Option<&Cell> {
     cells.iter().find(|cell| cell.headroom == headroom && cell.lead_steps as f64 == lead)
 }
 
-fn best_in_words(arm: ArmName) -> &'static str {
+fn best_in_words(arm: Arm) -> &'static str {
     match arm {
-        ArmName::Static => "a random one, left alone",
-        ArmName::Packed => "packed once on the history",
-        ArmName::Reactive => "moving once a node is overloaded",
-        ArmName::Predictive => "moving by forecast",
-        ArmName::Clairvoyant => "knowing the future",
+        Arm::Static => "a random one, left alone",
+        Arm::Packed => "packed once on the history",
+        Arm::Reactive => "moving once a node is overloaded",
+        Arm::Predictive => "moving by forecast",
+        Arm::Clairvoyant => "knowing the future",
     }
 }
 

@@ -6,7 +6,7 @@ use super::text::{pays, skill, within};
 use isobar_report::{
     Aggregate, Axis, Bar, BarPlot, HeatPlot, KeyFigure, Line, LinePlot, Page, Section, Table, Tone, date_time, short,
 };
-use isobar_sim::{ArmName, Assessment, Cell, Findings, Interval, Pays};
+use isobar_sim::{Arm, Assessment, Cell, Findings, Interval, Pays};
 
 /// Units shown as rows of the heat map: those with most load.
 const SHOWN_UNITS: usize = 96;
@@ -73,9 +73,9 @@ fn verdict(findings: &Findings) -> Section {
         }
         let moves = |arm| cell.arm(arm).map_or(f64::NAN, |figures| figures.moves.mid);
         figures.push(KeyFigure::new(
-            short(moves(ArmName::Predictive)),
+            short(moves(Arm::Predictive)),
             "moves by forecast",
-            format!("reactive: {}", short(moves(ArmName::Reactive))),
+            format!("reactive: {}", short(moves(Arm::Reactive))),
         ));
         section = section.figures(figures);
     }
@@ -98,7 +98,7 @@ fn overload(findings: &Findings) -> Section {
         let empty = BarPlot::new(
             format!("Moves that take {}", length(lead as u64 * step_ms)),
             Axis::number("node-seconds of overload"),
-            ArmName::ALL.map(ArmName::name),
+            Arm::ALL.map(Arm::name),
         )
         .what("Each group is a headroom: capacity over the load that the history stays below in 95 of 100 steps.");
         let cells = findings.cells.iter().filter(|cell| cell.lead_steps == lead);
@@ -117,7 +117,7 @@ fn overload(findings: &Findings) -> Section {
             .what("Begun while the window passed, the median of the starts."),
         |plot, cell| {
             let of = |arm| cell.arm(arm).and_then(|figures| bar(figures.moves));
-            plot.group(group(cell), [of(ArmName::Reactive), of(ArmName::Predictive), of(ArmName::Clairvoyant)])
+            plot.group(group(cell), [of(Arm::Reactive), of(Arm::Predictive), of(Arm::Clairvoyant)])
         },
     );
     section.bars(gain).bars(moves)
@@ -222,6 +222,7 @@ fn table(findings: &Findings) -> Section {
         .text("headroom, lead")
         .text("arm")
         .number("overload, node-seconds")
+        .number("p99, ms")
         .number("moves")
         .number("moved bytes")
         .number("moved back at once");
@@ -244,6 +245,7 @@ fn table(findings: &Findings) -> Section {
                 name.clone(),
                 arm.arm.name().to_owned(),
                 span(arm.overload_node_s),
+                arm.p99_ms.map_or_else(|| "–".into(), span),
                 span(arm.moves),
                 arm.moved_bytes.map_or_else(|| "–".into(), span),
                 span(arm.thrash),

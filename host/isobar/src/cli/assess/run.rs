@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Steps that are timed before the estimate is given.
 const TIMED_STEPS: usize = 4;
-/// Starts run together, sharing their forecasts, at most: each holds the brains and policies of all arms, which for 250 shards, three headrooms and
+/// Starts run together, sharing their forecasts, at most: each holds the brains and policies of all arms, which measured 1.2 GiB with 250 shards,
+/// three headrooms and three lead times.
 const TOGETHER: usize = 4;
 
 pub(super) fn all(assessment: &Assessment, threads: usize, output: &Output) -> anyhow::Result<Findings> {

@@ -2,7 +2,7 @@
 
 use super::super::output::Table;
 use super::Report;
-use isobar_sim::{ArmName, Cell, Interval, Pays};
+use isobar_sim::{Arm, Cell, Interval, Pays};
 use std::io::{self, Write};
 
 pub(super) fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
@@ -34,15 +34,15 @@ pub(super) fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
             table.row([
                 cell.headroom.to_string(),
                 cell.lead_steps.to_string(),
-                format!("{:.0}", overload(ArmName::Static)),
-                format!("{:.0}", overload(ArmName::Packed)),
-                format!("{:.0}", overload(ArmName::Reactive)),
-                format!("{:.0}", overload(ArmName::Predictive)),
-                format!("{:.0}", overload(ArmName::Clairvoyant)),
+                format!("{:.0}", overload(Arm::Static)),
+                format!("{:.0}", overload(Arm::Packed)),
+                format!("{:.0}", overload(Arm::Reactive)),
+                format!("{:.0}", overload(Arm::Predictive)),
+                format!("{:.0}", overload(Arm::Clairvoyant)),
                 within(cell.gain_pct),
                 skill(cell),
-                moves(ArmName::Predictive),
-                moves(ArmName::Reactive),
+                moves(Arm::Predictive),
+                moves(Arm::Reactive),
                 pays(cell.pays).to_owned(),
             ]);
         }
