@@ -4,5 +4,6 @@
 pub mod cli;
 pub mod client;
 pub mod simulate;
+mod tool_policies;
 pub mod track_file;
 pub mod track_run;

@@ -9,7 +9,7 @@ mod text;
 
 use super::history_import::{Unit, columns, duration, metric, ms, partitioning, share, words};
 use super::output::Output;
-use crate::track_run::tool_host;
+use crate::tool_policies::ToolPolicies;
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use isobar_intake::{ColumnMap, OperationWords};
@@ -107,6 +107,9 @@ pub struct Assess {
     /// The placer's configuration, such as '{"move_price_s": 12}'
     #[arg(long, default_value = "{}", value_name = "JSON")]
     placer_config: String,
+    /// Run all policies as components in the sandbox, as a node does: takes longer
+    #[arg(long)]
+    wasm: bool,
     /// Write all figures there
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
@@ -202,10 +205,10 @@ impl Assess {
         self.check()?;
         spec.check()?;
         let format = record::format_of(self)?;
-        let (host, _folder) = tool_host()?;
+        let tools = ToolPolicies::new(self.wasm);
         let chosen = |policy, config| policies::Chosen { policy, config };
         let policies = policies::open(
-            host,
+            &tools,
             &chosen(&self.forecaster, &self.forecaster_config),
             &chosen(&self.placer, &self.placer_config),
         )?;

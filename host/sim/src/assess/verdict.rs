@@ -85,6 +85,9 @@ impl Verdict {
                 "{at} it can't be told whether moving shards by forecast would have helped: it would have removed {} of the overload that is left by the best placement without one ({best}), with {ours:.0} moves in {window}.",
                 range(gain)
             ),
+            Pays::No if !gain.mid.is_finite() => format!(
+                "{at} moving shards by forecast would not have paid: {best} leaves no overload, and moving by forecast left some."
+            ),
             Pays::No => format!(
                 "{at} moving shards by forecast would not have paid: overload would have been {} above that of the best placement without one ({best}).",
                 range(Interval { mid: -gain.mid, low: -gain.high, high: -gain.low })
