@@ -11,6 +11,7 @@ use isobar_model::{
 };
 use isobar_ports::{Forecaster, PolicyFailure, Usage};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Rows of one batch of stored history. The contract allows 256; few rows keep a guest's memory flat, and so many may each
 /// be fitted a model in one call.
@@ -84,7 +85,7 @@ impl Brain {
         let native = self.ask_native(&request);
         self.builtin_score.expect(end, &request.shards, steps, &native.batch.values);
         self.builtin_score.expect_peaks(end, &request.shards, request.peak_steps, &native.batch.peaks);
-        self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), native.batch.clone());
+        self.builtin_forecasts = Forecasts::new(None, None, start, request.clone(), Arc::new(native.batch.clone()));
 
         let asked = self.forecaster.to_ask().cloned();
         let answer = match &asked {
@@ -96,7 +97,8 @@ impl Brain {
                 self.forecaster.answered(events);
                 self.score.expect(end, &made.input.request.shards, steps, &made.batch.values);
                 self.score.expect_peaks(end, &made.input.request.shards, request.peak_steps, &made.batch.peaks);
-                let whole = self.guarded(end, &request, &rows, &made, &native.batch, events);
+                let (batch, others) = self.guarded(end, &request, &rows, &made, &native.batch, events);
+                let whole = (Arc::new(batch), others);
                 self.save_now_and_then(events);
                 (made, asked, whole)
             }
@@ -104,11 +106,11 @@ impl Brain {
                 self.forecaster.failed(&failure, events);
                 // Its next instance is asked at the next tick, not only when a step closes.
                 self.stale = self.forecaster.instance.is_none() && self.forecaster.to_ask().is_some();
-                let whole = (native.batch.clone(), HashMap::new());
+                let whole = (Arc::clone(&self.builtin_forecasts.batch), HashMap::new());
                 (native, None, whole)
             }
             None => {
-                let whole = (native.batch.clone(), HashMap::new());
+                let whole = (Arc::clone(&self.builtin_forecasts.batch), HashMap::new());
                 (native, None, whole)
             }
         };
@@ -443,7 +445,11 @@ fn fits(batch: &ForecastBatch, request: &ForecastRequest) -> Result<(), PolicyFa
         let got = batch.peaks.len();
         return Err(PolicyFailure::Invalid(format!("{values} values and {got} peaks, {asked} and {peaks} asked")));
     }
-    match batch.values.iter().chain(&batch.peaks).find(|v| !v.is_finite() || **v < 0.0) {
+    let is_bad = |v: &f32| !v.is_finite() || *v < 0.0;
+    // In whole chunks, which vectors do: each tick brings hundreds of thousands.
+    let chunks = batch.values.chunks(1_024).chain(batch.peaks.chunks(1_024));
+    let mut bad = chunks.filter(|chunk| chunk.iter().fold(false, |bad, v| bad | is_bad(v)));
+    match bad.next().and_then(|chunk| chunk.iter().find(|v| is_bad(v))) {
         Some(bad) => Err(PolicyFailure::Invalid(format!("a forecast of {bad}"))),
         None => Ok(()),
     }

@@ -4,6 +4,7 @@ use super::slot::Bound;
 use isobar_model::{Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, InstantMs, Metric, ShardId};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One shard's forecast.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,7 +47,8 @@ pub(super) struct Forecasts {
     pub(super) fallback: Option<String>,
     pub(super) start: InstantMs,
     pub(super) request: ForecastRequest,
-    batch: ForecastBatch,
+    /// Shared with the native forecast where that is in force: of a thousand shards it is megabytes.
+    pub(super) batch: Arc<ForecastBatch>,
     rows: HashMap<ShardId, usize>,
     /// Shards whose forecast is not, or not all, of who the whole is by.
     others: HashMap<ShardId, ForecastAnswerer>,
@@ -56,7 +58,7 @@ impl Forecasts {
     pub(super) fn none() -> Self {
         let request =
             ForecastRequest { metric: Metric::Load, shards: vec![], horizon: 0, quantiles: vec![], peak_steps: 0 };
-        Self::new(None, None, InstantMs(0), request, ForecastBatch::default())
+        Self::new(None, None, InstantMs(0), request, Arc::default())
     }
 
     pub(super) fn new(
@@ -64,7 +66,7 @@ impl Forecasts {
         fallback: Option<String>,
         start: InstantMs,
         request: ForecastRequest,
-        batch: ForecastBatch,
+        batch: Arc<ForecastBatch>,
     ) -> Self {
         let rows = request.shards.iter().copied().zip(0..).collect();
         Self { by, fallback, start, request, batch, rows, others: HashMap::new() }
