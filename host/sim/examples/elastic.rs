@@ -6,12 +6,13 @@
 //! `shrink`. `forecast`: the same policy with the forecast of `seasonal-naive`, over its target.
 
 #[path = "../tests/native/mod.rs"]
+#[expect(dead_code, reason = "the usual arms are of no use here")]
 mod native;
 
 use consolidate::Consolidate;
 use isobar_sim::{
-    DAY_STEPS, Elastic, ElasticRun, ScenarioFile, Trace, front, node_hours_saved_pct, overload_reduction_pct,
-    static_peak,
+    ArmReport, DAY_STEPS, Elastic, ElasticRun, Scenario, ScenarioFile, Trace, front, node_hours_saved_pct,
+    overload_reduction_pct, static_peak, used_node_hours,
 };
 use native::{Forecasters, placer};
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use std::str::FromStr;
 const STATIC_OVERLOAD: f64 = 1e-4;
 
 fn list<T: FromStr<Err: Error + 'static>>(text: &str) -> Result<Vec<T>, Box<dyn Error>> {
-    text.split(',').map(|item| Ok(item.parse()?)).collect()
+    text.split(',').filter(|item| !item.is_empty()).map(|item| Ok(item.parse()?)).collect()
 }
 
 /// The configuration with one more field; `more` is what stands between the braces.
@@ -45,6 +46,20 @@ fn print(arm: &str, runs: &[ElasticRun]) {
     runs.iter().for_each(|run| row(arm, run, front.contains(run)));
 }
 
+fn course(scenario: &Scenario, elastic: &Elastic, report: &ArmReport) {
+    for from in elastic.judged().step_by(DAY_STEPS / 24) {
+        let hour = from..from + DAY_STEPS / 24;
+        let used = used_node_hours(scenario, hour.clone(), &report.timeline, &report.moves);
+        let begun = report.moves.iter().filter(|begun| !begun.leader_only && hour.contains(&begun.begun_step)).count();
+        println!(
+            "  day {:>2} hour {:>2}: {used:.1} nodes, {:.1} needed, {begun} moves of data",
+            from / DAY_STEPS,
+            from % DAY_STEPS / 12,
+            elastic.least_node_hours_in(hour)
+        );
+    }
+}
+
 fn percent(figure: Option<f64>) -> String {
     figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.1}"))
 }
@@ -54,9 +69,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("scenario", "examples/scenarios/elastic.toml"),
         ("seeds", "1"),
         ("forecaster", "seasonal-naive"),
+        // Of the static arm; empty: from the replication factor to all.
+        ("nodes", ""),
         ("targets", "0.5,0.6,0.65,0.7,0.75,0.8,0.85,0.9,0.95"),
         ("reactive-targets", "0.35,0.4,0.45,0.5,0.55,0.6,0.65,0.7,0.75,0.8,0.85,0.9,0.95"),
         ("shrinks", "0.7,0.85,0.95"),
+        // `yes`: nodes that are paid for, and that an even spread would need, by the hour.
+        ("course", "no"),
         // Fields of the configuration of both, without braces.
         ("reactive", ""),
         ("forecast", ""),
@@ -85,9 +104,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             elastic.least_node_hours()
         );
         println!("arm               setting  node-hours   overload, s    data  transfers  front");
-        let factor = simulation.scenario.spec.replication_factor;
-        let still: Vec<ElasticRun> =
-            (factor..=simulation.scenario.spec.nodes).map(|nodes| elastic.still(nodes)).collect();
+        let spec = &simulation.scenario.spec;
+        let nodes = match list::<usize>(&options["--nodes"])? {
+            all if all.is_empty() => (spec.replication_factor..=spec.nodes).collect(),
+            some => some,
+        };
+        let still: Vec<ElasticRun> = nodes.into_iter().map(|nodes| elastic.still(nodes)).collect();
         print("static", &still);
         let mut reactive = Vec::new();
         for shrink in list::<f64>(&options["--shrinks"])? {
@@ -101,7 +123,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut forecast = Vec::new();
         for target in list::<f64>(&options["--targets"])? {
             let config = with(&options["--forecast"], &format!(r#""target": {target}"#));
-            forecast.push(elastic.placed_by(target, &placer::<Consolidate>(&config))?.0);
+            let (run, report) = elastic.placed_by(target, &placer::<Consolidate>(&config))?;
+            forecast.push(run);
+            if options["--course"] == "yes" {
+                course(&simulation.scenario, &elastic, &report);
+            }
         }
         print("forecast", &forecast);
         let reduction = overload_reduction_pct(&reactive, &forecast);

@@ -92,10 +92,15 @@ impl Elastic {
     /// Nodes that an even spread of the load would need at each moment, summed up, in hours: what no fleet can do with less without overload.
     #[must_use]
     pub fn least_node_hours(&self) -> f64 {
+        self.least_node_hours_in(self.judged.clone())
+    }
+
+    /// The same of these steps alone.
+    #[must_use]
+    pub fn least_node_hours_in(&self, steps: Range<usize>) -> f64 {
         let needed = |step: usize| (total(&self.scenario, step) / f64::from(self.scenario.capacity)).ceil();
         let least = self.scenario.spec.replication_factor as f64;
-        self.judged.clone().map(|step| needed(step).max(least)).sum::<f64>() * f64::from(self.scenario.step_ms)
-            / 3_600_000.0
+        steps.map(|step| needed(step).max(least)).sum::<f64>() * f64::from(self.scenario.step_ms) / 3_600_000.0
     }
 }
 

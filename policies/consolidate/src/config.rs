@@ -32,11 +32,11 @@ impl Default for Config {
         Self {
             forecast: true,
             target: 0.7,
-            quantile: 0.9,
+            quantile: 0.75,
             together: 0.3,
             horizon_steps: 288,
             min_worth_node_hours: 1.0,
-            slack: 1.5,
+            slack: 1.0,
             shrink: 0.85,
             min_nodes: 3,
             max_moves: 16,

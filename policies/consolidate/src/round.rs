@@ -1,7 +1,7 @@
 //! A round: how many nodes, then which, then the moves.
 
 use crate::Config;
-use crate::outlook::{Change, Outlook};
+use crate::outlook::{Change, Outlook, known};
 use crate::ranks::Ranks;
 use crate::schedule::{self, Problem};
 use isobar_model::{ClusterView, Plan};
@@ -96,28 +96,31 @@ fn wanted(config: &Config, view: &ClusterView, outlook: &Outlook, ranks: &Ranks,
     schedule::plan(&problem, |from, to| if to > from { pace.up(from, to) } else { pace.down(from, to) }).next
 }
 
-/// How long emptying and filling take, in blocks: waves of as many moves as a node may take part in at a time.
+/// How long emptying and filling take, in blocks. Moves at one node share its bandwidth, so that several at a time are no quicker than one after the
+/// other; but each begins at a round, a step after the one before at worst.
 struct Pace<'a> {
     ranks: &'a Ranks,
     per_node: f32,
-    /// Blocks of one wave.
-    wave: f32,
+    /// Steps of one move, alone.
+    move_steps: f32,
+    block_steps: f32,
     slack: f32,
 }
 
 impl<'a> Pace<'a> {
     fn new(config: &Config, board: &Board<'_>, outlook: &Outlook, ranks: &'a Ranks) -> Self {
         let steps = &board.view.shards.move_steps;
-        let mean = steps.iter().map(|&steps| f64::from(crate::outlook::known(steps))).sum::<f64>();
-        // A move begins at the next round after the one before is done.
-        let wave = (mean / steps.len().max(1) as f64) as f32 + 1.0;
+        let sum = steps.iter().map(|&steps| f64::from(known(steps))).sum::<f64>();
+        let move_steps = (sum / steps.len().max(1) as f64) as f32;
         let per_node = board.view.limits.moves_per_node.max(1) as f32;
-        Self { ranks, per_node, wave: wave / outlook.block_steps as f32, slack: config.slack }
+        Self { ranks, per_node, move_steps, block_steps: outlook.block_steps as f32, slack: config.slack }
     }
 
     fn blocks(&self, moves: f32) -> usize {
+        let waves = (moves / self.per_node).ceil().max(1.0);
+        let steps = (moves * self.move_steps).max(waves * (self.move_steps + 1.0));
         // More than fit into any horizon are as good as all.
-        (self.slack * self.wave * (moves / self.per_node).ceil().max(1.0)).ceil().min(1e6) as usize
+        (self.slack * steps / self.block_steps).ceil().min(1e6) as usize
     }
 
     /// New nodes get leaders, an even share of them; the others give.

@@ -17,6 +17,7 @@ fn cluster(used: usize, load: impl Fn(usize) -> f32) -> ClusterView {
     let placement: Vec<Vec<usize>> = (0..24).map(|i| (0..3).map(|r| (i + r * (1 + i % 2)) % used).collect()).collect();
     let placement: Vec<&[usize]> = placement.iter().map(Vec::as_slice).collect();
     let mut view = view(8, 100.0, &placement, 288, |_, _, step| load(step));
+    view.shards.move_steps.fill(1.5);
     view.limits.moves_per_node = 4;
     view.limits.moves_per_round = 100;
     view
@@ -108,7 +109,7 @@ fn a_short_valley_is_not_worth_it() {
 fn slower_moves_begin_sooner() {
     let mut view = cluster(3, |step| if step < 27 { 2.5 } else { 10.0 });
     assert_eq!(propose("", &view).moves, []);
-    view.shards.move_steps.fill(18.0);
+    view.shards.move_steps.fill(9.0);
     assert!(!propose("", &view).moves.is_empty());
 }
 
