@@ -26,6 +26,8 @@ struct Round<'a, 'v> {
     within: Range<usize>,
     /// Nodes that may be given something.
     kept: Vec<bool>,
+    /// Whether there are nodes that are off.
+    more_to_come: bool,
     /// Moves proposed in all at most.
     last: usize,
     notes: Vec<String>,
@@ -59,7 +61,8 @@ pub(crate) fn plan(config: &Config, view: &ClusterView) -> Result<Plan, Failure>
     let within = 0..look.clamp(1, outlook.blocks());
     let last = board.proposed() + config.max_moves;
     let kept = vec![false; board.nodes()];
-    let mut round = Round { config, board, outlook, within, kept, last, notes: Vec::new() };
+    let more_to_come = ranks.used.max(wanted) < ranks.order.len();
+    let mut round = Round { config, board, outlook, within, kept, more_to_come, last, notes: Vec::new() };
     let kept = ranks.used.max(wanted);
     ranks.order[..kept].iter().for_each(|&node| round.kept[node] = true);
     if wanted > ranks.used {
@@ -224,6 +227,10 @@ impl Round<'_, '_> {
                 .or(transfer);
             let Some(found) = found else {
                 stuck[hot] = true;
+                if self.more_to_come {
+                    // Another node is brought back when it is time.
+                    continue;
+                }
                 let name = self.board.node_name(hot);
                 self.notes.push(format!("{name} will be above its target, but no move allowed now would relieve it"));
                 continue;
