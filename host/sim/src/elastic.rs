@@ -277,9 +277,9 @@ mod tests {
     #[test]
     fn arms_are_compared_at_equal_amounts() {
         let (theirs, ours) = ([run(10.0, 100.0), run(20.0, 0.0)], [run(8.0, 50.0), run(16.0, 10.0), run(18.0, 0.0)]);
-        // At 12: 80 against 30; over 10 to 18: the areas are 480 and 210.
+        // At 12: 80 against 30; over 10 to 18: the areas are 480 and 160.
         assert_eq!(overload_at(&ours, 12.0), Some(30.0));
-        assert!((overload_reduction_pct(&theirs, &ours).unwrap() - 100.0 * (480.0 - 210.0) / 480.0).abs() < 0.1);
+        assert!((overload_reduction_pct(&theirs, &ours).unwrap() - 100.0 * (480.0 - 160.0) / 480.0).abs() < 0.1);
         assert_eq!(overload_reduction_pct(&theirs, &[run(1.0, 2.0), run(2.0, 1.0)]), None);
         assert_eq!(node_hours_at(&front(&ours), 30.0), Some(12.0));
         assert_eq!(node_hours_saved_pct(&run(32.0, 5.0), &ours), Some(100.0 * (32.0 - 17.0) / 32.0));

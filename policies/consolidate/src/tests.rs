@@ -181,7 +181,11 @@ fn a_node_that_is_half_empty_goes_on_being_emptied() {
         source: NodeId(10 * (*sources.first().unwrap() as u64 + 1)),
         target: match first.moves[0].action {
             Action::MoveReplica { target, .. } => target,
-            _ => unreachable!("nodes are emptied by moves of data"),
+            Action::TransferLeader(_)
+            | Action::AddReplica(_)
+            | Action::RemoveReplica(_)
+            | Action::Split
+            | Action::MergeWith(_) => unreachable!("nodes are emptied by moves of data"),
         },
         done_by: view.now.plus_ms(1),
         leader_only: false,
