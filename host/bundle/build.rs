@@ -7,14 +7,17 @@ use std::path::Path;
 const ROLES: &[(&str, &str)] = &[
     ("arima", "Forecast"),
     ("best", "Forecast"),
+    ("consolidate", "Place"),
     ("holt-winters", "Forecast"),
     ("lstm", "Forecast"),
     ("pooled", "Forecast"),
     ("predictive", "Place"),
     ("prophet", "Forecast"),
+    ("published-rules", "Place"),
     ("reactive", "Place"),
     ("seasonal-naive", "Forecast"),
     ("spar", "Forecast"),
+    ("spread", "Place"),
 ];
 
 fn main() {

@@ -125,14 +125,17 @@ fn every_first_party_policy_describes_itself_as_it_is_listed() {
         [
             "arima",
             "best",
+            "consolidate",
             "holt-winters",
             "lstm",
             "pooled",
             "predictive",
             "prophet",
+            "published-rules",
             "reactive",
             "seasonal-naive",
-            "spar"
+            "spar",
+            "spread"
         ]
     );
     for policy in first_party() {

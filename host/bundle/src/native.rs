@@ -31,8 +31,11 @@ pub fn native_forecaster(name: &str, config: &str) -> Result<Option<Box<dyn Fore
 /// [`PolicyFailure::Config`], naming the field.
 pub fn native_placer(name: &str, config: &str) -> Result<Option<Box<dyn Placer>>, PolicyFailure> {
     Ok(Some(match name {
+        "consolidate" => placer::<consolidate::Consolidate>(config)?,
         "predictive" => placer::<predictive::Predictive>(config)?,
+        "published-rules" => placer::<published_rules::PublishedRules>(config)?,
         "reactive" => placer::<reactive::Reactive>(config)?,
+        "spread" => placer::<spread::Spread>(config)?,
         _ => return Ok(None),
     }))
 }

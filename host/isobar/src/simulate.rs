@@ -272,7 +272,10 @@ mod tests {
         assert!(message.contains("did you mean `count`?") && message.contains("small.toml"), "{message}");
         assert!(refused(SMALL, &["--arms", "psychic"]).contains("no arm `psychic`"));
         assert!(refused(SMALL, &["--forecaster-config", "{\"wrong\": 1}"]).contains("wrong"));
-        assert!(refused(SMALL, &["--policy", "nothing.wasm"]).contains("predictive, reactive"));
+        assert!(
+            refused(SMALL, &["--policy", "nothing.wasm"])
+                .contains("consolidate, predictive, published-rules, reactive, spread")
+        );
         let traced = "days = 1\n[[load]]\ntrace = \"none.csv.gz\"\n";
         assert!(refused(traced, &[]).contains("trace none.csv.gz"));
     }

@@ -13,6 +13,7 @@ mod arms;
 mod assess;
 mod backtest;
 mod covariate_gain;
+mod elastic;
 mod fleet;
 mod latencies;
 mod lead_regression;
@@ -46,6 +47,10 @@ pub use assess::{
 };
 pub use backtest::{Backtested, backtest, batch, request};
 pub use covariate_gain::{CovariateGain, FollowerLoss, Question, SCORED_QUANTILES, follower_losses};
+pub use elastic::{
+    Elastic, ElasticRun, front, node_hours_at, node_hours_saved_pct, overload_reduction_pct, static_peak,
+    used_node_hours,
+};
 pub use fleet::{SimFleet, SimFleetError};
 pub use latencies::Latencies;
 pub use lead_regression::lead_regression;

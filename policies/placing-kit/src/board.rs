@@ -150,21 +150,32 @@ impl<'a> Board<'a> {
     /// Whether the host would let `step` begin now, as far as a policy can know.
     #[must_use]
     pub fn allows(&self, step: Step) -> bool {
-        let shard = step.shard();
-        if !self.may_move(shard) {
+        if !self.may_move(step.shard()) {
             return false;
         }
+        match step {
+            Step::Lead { .. } => self.fits(step),
+            Step::Relocate { shard, slot, target } => {
+                let per_node = self.view.limits.moves_per_node;
+                self.replicas(shard).get(slot).is_some_and(|&source| self.data_moves[source] < per_node)
+                    && self.data_moves[target] < per_node
+                    && self.fits(step)
+            }
+        }
+    }
+
+    /// Whether the host would let `step` begin some time: what [`Board::allows`] asks, but for cool-downs and for how much may move at a time.
+    #[must_use]
+    pub fn fits(&self, step: Step) -> bool {
+        let shard = step.shard();
         let replicas = self.replicas(shard);
         match step {
             Step::Lead { slot, .. } => slot > 0 && slot < replicas.len() && self.takes(replicas[slot]),
             Step::Relocate { slot, target, .. } => {
-                let per_node = self.view.limits.moves_per_node;
                 let nodes = &self.view.nodes;
                 slot < replicas.len()
                     && self.takes(target)
                     && !replicas.contains(&target)
-                    && self.data_moves[replicas[slot]] < per_node
-                    && self.data_moves[target] < per_node
                     && self.homes.allow(self.view, self.view.shards.keyspaces[shard], replicas[slot], target)
                     && nodes.used_bytes[target]
                         .saturating_add(self.incoming_bytes[target])

@@ -4,7 +4,7 @@ use forecasting_kit::SeriesModel;
 use holt_winters::HoltWinters;
 use isobar_model::{ClusterView, ForecastBatch, ForecastRequest, LoadBatch, Plan, ShardId};
 use isobar_ports::{Forecaster, Placer, PolicyFailure, Usage};
-use isobar_sim::{Arms, CLAIRVOYANT_CONFIG, MakeForecaster, Scenario};
+use isobar_sim::{Arms, CLAIRVOYANT_CONFIG, MakeForecaster, MakePlacer, Scenario};
 use placing_kit::PlacementPolicy;
 use predictive::Predictive;
 use reactive::Reactive;
@@ -103,7 +103,7 @@ impl std::str::FromStr for Forecasters {
 }
 
 impl Forecasters {
-    fn make(self, window_steps: usize) -> MakeForecaster {
+    pub(crate) fn make(self, window_steps: usize) -> MakeForecaster {
         let naive = || -> Result<Box<dyn Forecaster>, PolicyFailure> {
             Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))
         };
@@ -137,18 +137,16 @@ impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
     }
 }
 
+/// A first-party placer with this configuration.
+pub(crate) fn placer<P: PlacementPolicy + Send + 'static>(config: &str) -> MakePlacer {
+    let (config, failed) =
+        (config.to_owned(), |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string()));
+    Arc::new(move || Ok(Box::new(NativePlacer(P::new(&config).map_err(failed)?))))
+}
+
 /// The arms with these forecasters, and `reactive` and `predictive` configured so.
 pub(crate) fn arms(scenario: Arc<Scenario>, forecasters: Forecasters, reactive: &str, predictive: &str) -> Arms {
-    let config = |failure: placing_kit::Failure| PolicyFailure::Config(failure.to_string());
-    let (reactive, predictive) = (reactive.to_owned(), predictive.to_owned());
     let forecaster = forecasters.make(scenario.spec.window_steps);
-    let arms = Arms::new(
-        scenario,
-        forecaster,
-        Arc::new(move || Ok(Box::new(NativePlacer(Reactive::new(&reactive).map_err(config)?)))),
-        Arc::new(move || Ok(Box::new(NativePlacer(Predictive::new(&predictive).map_err(config)?)))),
-    );
-    arms.with_clairvoyant(Arc::new(move || {
-        Ok(Box::new(NativePlacer(Predictive::new(CLAIRVOYANT_CONFIG).map_err(config)?)))
-    }))
+    Arms::new(scenario, forecaster, placer::<Reactive>(reactive), placer::<Predictive>(predictive))
+        .with_clairvoyant(placer::<Predictive>(CLAIRVOYANT_CONFIG))
 }

@@ -1,0 +1,7 @@
+//! The policy `spread` as a component.
+#![cfg(target_family = "wasm")]
+
+use placing_kit::guest::{Shell, bindings};
+
+type Component = Shell<spread::Spread>;
+bindings::export_placer!(Component with_types_in bindings);
