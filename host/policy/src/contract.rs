@@ -176,6 +176,7 @@ fn metric(metric: Metric) -> wire_forecast::Metric {
         Metric::StorageIops => wire_forecast::Metric::StorageIops,
         Metric::CpuMillicores => wire_forecast::Metric::CpuMillicores,
         Metric::MemoryBytes => wire_forecast::Metric::MemoryBytes,
+        Metric::NetworkBytes => wire_forecast::Metric::NetworkBytes,
     }
 }
 
