@@ -102,6 +102,7 @@ fn view(seed: u32) -> ClusterView {
             replicas,
             last_moved: vec![InstantMs(0); shards],
             move_steps: vec![2.0; shards],
+            move_cost: vec![0.0; shards],
         },
         moving: vec![],
         limits: PlacementLimits {
@@ -112,6 +113,8 @@ fn view(seed: u32) -> ClusterView {
             leader_steps: 0.1,
         },
         placement: Vec::new(),
+        resources: Vec::new(),
+        scenarios: None,
         seed,
     }
 }

@@ -28,7 +28,7 @@ pub use heat_map::{HeatMap, HeatMapSpec};
 pub use history::{BadBatch, History, HistorySpec, TickLoad};
 pub use insights::{DriverColumn, InsightsSpec, MAX_LAG_STEPS, Search, find_insights};
 pub use joint_scenarios::{JointScenarios, Marginal, joint_scenarios};
-pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, standard_error};
+pub use node_forecast::{NodeForecaster, NodeSeen, ShardPart, UnitCosts, standard_error};
 pub use pyramid::{Chunk, ChunkError, Dropped, LevelSpec, Pyramid, PyramidSpec, Sample, Thinned};
 pub use ranking::{
     PeakBand, PrecisionSpec, RankInput, RankPrecision, RankScorer, RankedShard, Recommendation, rank, top_precision,
