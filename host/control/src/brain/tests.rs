@@ -5,6 +5,7 @@ mod explain;
 mod fakes;
 mod insights;
 mod policies;
+mod scarce;
 mod seats;
 mod swaps;
 mod what_if;
