@@ -254,11 +254,12 @@ fn a_component_sees_what_nodes_are_short_of() {
     assert_eq!(host.builtin_placer().propose(&full).unwrap().moves, []);
 }
 
-/// Each node has 1 000 millicores, of which all but the draining one use this part without load. With joint scenarios.
+/// Each node has 1 000 millicores, of which the overloaded one uses this part without load, the others twice as much, and the draining one
+/// nothing. With joint scenarios.
 fn short_of_cpu(part: f32) -> ClusterView {
     let mut view = view(1);
     let (nodes, shards, steps) = (view.nodes.ids.len(), view.shards.ids.len(), view.steps as usize);
-    let used: Vec<f32> = (0..nodes).map(|node| if node < 4 { 1_000.0 * part } else { 0.0 }).collect();
+    let used: Vec<f32> = [1.0, 2.0, 2.0, 2.0, 0.0].iter().map(|times| 1_000.0 * part * times).collect();
     view.resources = vec![Resource {
         metric: Metric::CpuMillicores,
         capacity: vec![1_000.0; nodes],
