@@ -38,6 +38,7 @@ fn observation(shards: u64, step: u64) -> Observation {
         capacity: 1e6,
         used_bytes: 0,
         capacity_bytes: 1 << 50,
+        resources: Default::default(),
     };
     let shard = |id: u64| ShardObservation {
         id: ShardId(id),
@@ -47,6 +48,7 @@ fn observation(shards: u64, step: u64) -> Observation {
         bytes: 1 << 26,
         leader_load: load(id, step - 1),
         follower_load: load(id, step - 1) / 6.0,
+        uses: Default::default(),
     };
     Observation {
         now: InstantMs(step * STEP_MS),

@@ -76,6 +76,7 @@ fn view() -> ClusterView {
             replicas: (0..SHARDS).flat_map(replicas).map(|node| node as u32).collect(),
             last_moved: vec![InstantMs(0); SHARDS],
             move_steps: vec![2.0; SHARDS],
+            move_cost: vec![0.0; SHARDS],
         },
         moving: vec![],
         limits: PlacementLimits {
@@ -86,6 +87,8 @@ fn view() -> ClusterView {
             leader_steps: 0.1,
         },
         placement: Vec::new(),
+        resources: Vec::new(),
+        scenarios: None,
         seed: 1,
     }
 }

@@ -7,7 +7,7 @@ use isobar::track_run::tool_host;
 use isobar_bundle::{FirstParty, first_party};
 use isobar_model::{
     ClusterView, Digest, ForecastBatch, ForecastRequest, InstantMs, KeyspaceId, LoadBatch, Metric, NodeColumns, NodeId,
-    NodeState, PlacementLimits, Plan, Role, ShardColumns, ShardId, ZoneId,
+    NodeState, PlacementLimits, Plan, Resource, Role, Scenarios, ShardColumns, ShardId, ZoneId,
 };
 use isobar_ports::{Forecaster, PolicyHost};
 
@@ -102,6 +102,7 @@ fn view(seed: u32) -> ClusterView {
             replicas,
             last_moved: vec![InstantMs(0); shards],
             move_steps: vec![2.0; shards],
+            move_cost: vec![0.0; shards],
         },
         moving: vec![],
         limits: PlacementLimits {
@@ -112,6 +113,8 @@ fn view(seed: u32) -> ClusterView {
             leader_steps: 0.1,
         },
         placement: Vec::new(),
+        resources: Vec::new(),
+        scenarios: None,
         seed,
     }
 }
@@ -235,4 +238,39 @@ fn the_built_in_policies_answer_as_their_components_do() {
             assert!((a - b).abs() <= 1e-3 * b.abs().max(1.0), "{a} is not {b}");
         }
     }
+}
+
+/// What nodes have beside load crosses as the rest does: a component that knows the host's rule keeps to it, as its native core does.
+#[test]
+fn a_component_sees_what_nodes_are_short_of() {
+    let (host, _folder) = tool_host().unwrap();
+    let (full, free) = (short_of_cpu(0.95), short_of_cpu(0.1));
+    let is_data =
+        |plan: &Plan| plan.moves.iter().any(|m| m.reason.contains("draining") || m.reason.contains("drained"));
+    let known = |policy: &&FirstParty| ["predictive", "reactive"].contains(&policy.name);
+    for policy in of_role(Role::Place).filter(known) {
+        let digest = host.inspect(policy.component).unwrap().digest;
+        let propose = |view: &ClusterView| host.placer(&digest, "{}", None).unwrap().propose(view).unwrap();
+        assert_eq!(propose(&full).moves, [], "{}: nobody has room for anything", policy.name);
+        assert!(is_data(&propose(&free)), "{}: with room a draining node is emptied", policy.name);
+    }
+    assert_eq!(host.builtin_placer().propose(&full).unwrap().moves, []);
+}
+
+/// Each node has 1 000 millicores, of which the overloaded one uses this part without load, the others twice as much, and the draining one
+/// nothing. With joint scenarios.
+fn short_of_cpu(part: f32) -> ClusterView {
+    let mut view = view(1);
+    let (nodes, shards, steps) = (view.nodes.ids.len(), view.shards.ids.len(), view.steps as usize);
+    let used: Vec<f32> = [1.0, 2.0, 2.0, 2.0, 0.0].iter().map(|times| 1_000.0 * part * times).collect();
+    view.resources = vec![Resource {
+        metric: Metric::CpuMillicores,
+        capacity: vec![1_000.0; nodes],
+        background: used.iter().flat_map(|&used| vec![used; steps]).collect(),
+        used,
+        leader_use: vec![2.0; shards],
+        follower_use: vec![1.0; shards],
+    }];
+    view.scenarios = Some(Scenarios { shards: vec![0, 3], count: 2, values: vec![10.0; 4 * steps] });
+    view
 }

@@ -143,6 +143,7 @@ fn view() -> ClusterView {
             replicas: vec![0, 1, 1, 2],
             last_moved: vec![InstantMs(0); 2],
             move_steps: vec![1.0; 2],
+            move_cost: vec![0.0; 2],
         },
         moving: vec![],
         limits: PlacementLimits {
@@ -153,6 +154,8 @@ fn view() -> ClusterView {
             leader_steps: 0.1,
         },
         placement: Vec::new(),
+        resources: Vec::new(),
+        scenarios: None,
         seed: 7,
     }
 }

@@ -250,7 +250,7 @@ impl Archive {
             metric @ (Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes) => {
                 Ok(import(&mut self.operations, Family::Operations, batch, |shard| (shard, metric)))
             }
-            metric @ (Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes) => {
+            metric @ (Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes) => {
                 Err(BadImport::Metric(metric))
             }
         }

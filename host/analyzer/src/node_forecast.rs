@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 const CORRELATION_FADE: f64 = 0.9976;
 /// Errors of at least so many shards say something about their correlation.
 const LEAST_SHARDS: usize = 3;
+/// Ticks of nodes, all together, before what load costs is told: three nodes have them in a hundred seconds.
+const LEAST_TICKS: f64 = 30.0;
 /// What a tick leaves of the sums of a level's changes.
 const LEVEL_FADE: f64 = 0.99;
 
@@ -56,6 +58,15 @@ struct Level {
     last: Option<f64>,
     squares: f64,
     weight: f64,
+}
+
+/// What a load unit costs any node, as far as all of them together show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnitCosts {
+    /// Of a shard that it leads.
+    pub led: f32,
+    /// Of a follower on it.
+    pub followed: f32,
 }
 
 /// Learns what load costs, and forecasts what nodes use.
@@ -131,6 +142,16 @@ impl NodeForecaster {
         }
         let (covariance, variance) = ((self.joint - self.single) / self.pairs, self.single / self.shards);
         (covariance / variance).clamp(0.0, 1.0) as f32
+    }
+
+    /// What load costs on average over the nodes; none before enough ticks of them were seen. Of a level load costs nothing.
+    #[must_use]
+    pub fn unit_costs(&self, metric: NodeMetric) -> Option<UnitCosts> {
+        if is_level(metric) {
+            return Some(UnitCosts { led: 0.0, followed: 0.0 });
+        }
+        let Costs([_, led, followed]) = self.of_all.get(&metric).filter(|all| all.ticks() >= LEAST_TICKS)?.fit(None);
+        Some(UnitCosts { led: led as f32, followed: followed as f32 })
     }
 
     /// Forgets nodes that are gone for ever.

@@ -293,6 +293,7 @@ mod tests {
                 replicas: vec![0, 1, 0, 1, 1, 0],
                 last_moved: vec![InstantMs(0); 3],
                 move_steps: vec![1.0; 3],
+                move_cost: vec![0.0; 3],
             },
             moving: vec![],
             limits: PlacementLimits {
@@ -303,6 +304,8 @@ mod tests {
                 leader_steps: 0.0,
             },
             placement: Vec::new(),
+            resources: Vec::new(),
+            scenarios: None,
             seed: 0,
         }
     }

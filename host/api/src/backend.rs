@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::{
-    Binding, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest, Insights,
-    InstantMs, Keyspace, KeyspaceId, Label, LoadBatch, Metric, Migration, Mode, Move, Node, NodeForecast, NodeId,
-    NodeMetric, NodeState, OperationId, Partitioning, PlacementRules, Revision, Role, RouteVersion, ShardId, ShardMap,
+    Binding, Capacities, Consistency, DecisionRecord, Digest, ForecastAnswerer, ForecastBatch, ForecastRequest,
+    Insights, InstantMs, Keyspace, KeyspaceId, Label, LoadBatch, Metric, Migration, Mode, Move, Node, NodeForecast,
+    NodeId, NodeMetric, NodeState, OperationId, Partitioning, PlacementRules, Revision, Role, RouteVersion, ShardId,
+    ShardMap,
 };
 use isobar_ports::{ReplicaDigest, ShardStatus};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +127,8 @@ pub struct NodeReport {
     pub node: Node,
     /// What it says of itself.
     pub labels: BTreeSet<Label>,
+    /// What it declares to have beside load.
+    pub capacities: Capacities,
     /// Its state.
     pub state: NodeState,
     /// Measured load units per second; NaN: not known.

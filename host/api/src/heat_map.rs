@@ -64,7 +64,7 @@ impl HeatMapQuery {
         let forecast = match metric {
             Metric::Load => FUTURE,
             Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes => 0,
-            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes => {
+            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes => {
                 return Err(Problem::bad_request(
                     "metric is load, read-ops, write-ops, read-bytes or write-bytes: the others are not of shards.",
                 ));

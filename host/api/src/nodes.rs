@@ -6,7 +6,7 @@ use crate::node_usage::UsageInfo;
 use crate::number;
 use crate::problem::Problem;
 use axum::extract::{Path, State};
-use isobar_model::{NodeId, NodeState, ShardMap, ZoneId};
+use isobar_model::{Capacities, NodeId, NodeState, ShardMap, ZoneId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub struct NodeInfo {
     /// Measured load units per second; null: not known.
     #[schema(example = 412.5)]
     pub load: Option<f32>,
+    /// What else it declares to have, by metric (rates are per second); what is missing has no limit.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, f32>, example = json!({"cpu-millicores": 8000.0, "network-bytes": 1e9}))]
+    pub resources: Capacities,
     /// Bytes that fit.
     #[schema(example = 1_000_000_000_u64)]
     pub capacity_bytes: u64,
@@ -76,7 +80,7 @@ fn counts(map: &ShardMap) -> BTreeMap<NodeId, Counts> {
 }
 
 fn info(report: NodeReport, counts: &BTreeMap<NodeId, Counts>) -> NodeInfo {
-    let NodeReport { node, labels, state, load, used_bytes, usage } = report;
+    let NodeReport { node, labels, capacities, state, load, used_bytes, usage } = report;
     let Counts { leaders, replicas } = counts.get(&node.id).copied().unwrap_or_default();
     NodeInfo {
         id: node.id,
@@ -87,6 +91,7 @@ fn info(report: NodeReport, counts: &BTreeMap<NodeId, Counts>) -> NodeInfo {
         http_addr: node.http_addr,
         capacity: node.capacity,
         load: number::known(load),
+        resources: capacities,
         capacity_bytes: node.capacity_bytes,
         used_bytes,
         leaders,

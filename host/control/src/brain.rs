@@ -19,6 +19,7 @@ mod scores;
 mod seats;
 mod shares;
 mod slot;
+mod uses;
 mod view;
 mod what_if;
 
@@ -49,6 +50,7 @@ use shares::FollowerShares;
 use slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uses::ReplicaUses;
 use view::Scope;
 
 /// Most refused moves that a decision record keeps; the rest is counted in a note. A hostile plan of 10 000 must not fill the log.
@@ -66,6 +68,7 @@ pub struct Brain {
     host: Arc<dyn PolicyHost>,
     history: History,
     shares: FollowerShares,
+    uses: ReplicaUses,
     forecaster: Slot<dyn Forecaster>,
     placer: Slot<dyn Placer>,
     /// The native forecaster always runs along: it answers for a failing policy, sets the mark that the bound one is scored against,
@@ -116,6 +119,7 @@ impl Brain {
         Self {
             history,
             shares: FollowerShares::new(config.follower_share),
+            uses: ReplicaUses::default(),
             forecaster: Slot::new(Role::Forecast),
             placer: Slot::new(Role::Place),
             builtin_forecaster: Slot::new(Role::Forecast),
@@ -202,6 +206,7 @@ impl Brain {
     pub fn forget(&mut self, shards: &[ShardId]) {
         self.history.forget(shards);
         self.shares.forget(shards);
+        self.uses.forget(shards);
         if let Some(bursts) = &mut self.bursts {
             bursts.forget(shards);
         }
@@ -423,6 +428,7 @@ impl Brain {
             observation.shards.iter().map(|s| TickLoad { shard: s.id, load: s.leader_load }).collect();
         for shard in &observation.shards {
             self.shares.record(shard.id, shard.leader_load, shard.follower_load);
+            self.uses.record(shard.id, shard.leader_load, &shard.uses);
         }
         // A move that another leader began, or an operator: it counts from when it is first seen.
         let moving: BTreeSet<ShardId> = observation.moving.iter().map(|moving| moving.shard).collect();

@@ -7,8 +7,8 @@ use crate::state::rounds::SavedState;
 use crate::state::settings::Settings;
 use bytes::Bytes;
 use isobar_model::{
-    CheckedMove, Description, Digest, InstantMs, KeyspaceId, Label, MigrationKind, Mode, Node, NodeId, OperationId,
-    Partitioning, PlacementRules, RevisionStatus, Role, ShardId, Stage,
+    Capacities, CheckedMove, Description, Digest, InstantMs, KeyspaceId, Label, MigrationKind, Mode, Node, NodeId,
+    OperationId, Partitioning, PlacementRules, RevisionStatus, Role, ShardId, Stage,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -242,6 +242,13 @@ pub enum ControlCommand {
         keyspace: KeyspaceId,
         /// Where.
         rules: PlacementRules,
+    },
+    /// What a node can give beside load, in place of what was declared before.
+    SetCapacities {
+        /// Which.
+        node: NodeId,
+        /// How much.
+        capacities: Capacities,
     },
 }
 

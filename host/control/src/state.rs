@@ -25,7 +25,8 @@ use default_forecaster::DefaultForecaster;
 use events::{ControlEvent, EventKind, EventRing};
 use history::{History, HistoryBlob};
 use isobar_model::{
-    Binding, Digest, InstantMs, KeyspaceId, Migration, Node, NodeId, OperationId, Revision, Role, ShardId, ShardMap,
+    Binding, Capacities, Digest, InstantMs, KeyspaceId, Migration, Node, NodeId, OperationId, Revision, Role, ShardId,
+    ShardMap,
 };
 use isobar_ports::ReplicatedState;
 use keyspaces::NewKeyspace;
@@ -39,11 +40,16 @@ use std::io;
 use std::sync::Arc;
 
 /// First byte of every snapshot.
-pub const SNAPSHOT_VERSION: u8 = 4;
-/// The version before had no placement rules; all else is the same.
+pub const SNAPSHOT_VERSION: u8 = 5;
+/// The version before had no capacities beside load; all else is the same.
+const VERSION_WITHOUT_CAPACITIES: u8 = 4;
+/// The one before that had no placement rules either.
 const VERSION_WITHOUT_PLACEMENT: u8 = 3;
-/// The one before that had no default forecaster either.
+/// Nor the one before that a default forecaster.
 const VERSION_WITHOUT_DEFAULT: u8 = 2;
+
+/// What a snapshot without capacities lacks at its end: an empty map.
+const NO_CAPACITIES: &[u8] = &[0];
 
 /// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
 const MAX_ANSWERS: usize = 1_000;
@@ -80,9 +86,11 @@ pub struct ControlState {
     next_shard: u64,
     next_incarnation: u64,
     next_operation: u64,
-    /// This and the next are last, so that a snapshot without them is the beginning of one with them.
+    /// This and those after it are last, so that a snapshot without them is the beginning of one with them.
     default_forecaster: DefaultForecaster,
     placement: Placement,
+    /// What nodes can give beside load; those that are missing declare nothing.
+    capacities: BTreeMap<NodeId, Capacities>,
 }
 
 impl Default for ControlState {
@@ -114,6 +122,7 @@ impl Default for ControlState {
             next_operation: 1,
             default_forecaster: DefaultForecaster::default(),
             placement: Placement::default(),
+            capacities: BTreeMap::new(),
         }
     }
 }
@@ -357,6 +366,7 @@ impl ControlState {
             C::BindDefaultForecaster { revision } => self.bind_default_forecaster(revision),
             C::SetLabels { node, labels } => self.set_labels(node, labels),
             C::SetPlacementRules { keyspace, rules } => self.set_placement_rules(keyspace, rules),
+            C::SetCapacities { node, capacities } => self.set_capacities(node, capacities),
         }
     }
 
@@ -384,10 +394,13 @@ impl ReplicatedState for ControlState {
             |bytes: &[u8]| decode_all(bytes).map_err(|e| bad(format!("the control snapshot can't be read: {e}")));
         *self = match snapshot.split_first() {
             Some((&SNAPSHOT_VERSION, rest)) => read(rest)?,
-            Some((&VERSION_WITHOUT_PLACEMENT, rest)) => read(&[rest, &Placement::encoded_absence()].concat())?,
+            Some((&VERSION_WITHOUT_CAPACITIES, rest)) => read(&[rest, NO_CAPACITIES].concat())?,
+            Some((&VERSION_WITHOUT_PLACEMENT, rest)) => {
+                read(&[rest, &Placement::encoded_absence(), NO_CAPACITIES].concat())?
+            }
             Some((&VERSION_WITHOUT_DEFAULT, rest)) => {
                 let absent = [DefaultForecaster::encoded_absence(), Placement::encoded_absence()].concat();
-                read(&[rest, &absent].concat())?
+                read(&[rest, &absent, NO_CAPACITIES].concat())?
             }
             Some((other, _)) => {
                 return Err(bad(format!(

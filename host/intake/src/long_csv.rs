@@ -8,33 +8,13 @@ use std::io::{self, Write};
 /// The name of a metric, as in the API.
 #[must_use]
 pub fn metric_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Load => "load",
-        Metric::ReadOps => "read-ops",
-        Metric::WriteOps => "write-ops",
-        Metric::ReadBytes => "read-bytes",
-        Metric::WriteBytes => "write-bytes",
-        Metric::StorageIops => "storage-iops",
-        Metric::CpuMillicores => "cpu-millicores",
-        Metric::MemoryBytes => "memory-bytes",
-    }
+    metric.name()
 }
-
-const METRICS: [Metric; 8] = [
-    Metric::Load,
-    Metric::ReadOps,
-    Metric::WriteOps,
-    Metric::ReadBytes,
-    Metric::WriteBytes,
-    Metric::StorageIops,
-    Metric::CpuMillicores,
-    Metric::MemoryBytes,
-];
 
 /// The metric of that name.
 #[must_use]
 pub fn metric_named(name: &str) -> Option<Metric> {
-    METRICS.into_iter().find(|metric| metric_name(*metric) == name)
+    Metric::ALL.into_iter().find(|metric| metric.name() == name)
 }
 
 /// Writes batches, step by step.
@@ -85,7 +65,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_api() {
-        for metric in METRICS {
+        for metric in Metric::ALL {
             assert_eq!(serde_json::to_value(metric).unwrap(), metric_name(metric));
             assert_eq!(metric_named(metric_name(metric)), Some(metric));
         }

@@ -4,7 +4,7 @@ use crate::node::config::NodeConfig;
 use crate::node::{Bound, RunningNode};
 use anyhow::Context as _;
 use isobar_control::Settings;
-use isobar_model::{Mode, NodeId, ZoneId};
+use isobar_model::{Capacities, Mode, NodeId, ZoneId};
 use isobar_policy::{Compiler, Limits, WasmHost, WasmHostConfig};
 use isobar_ports::{Clock, PolicyHost};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,8 @@ pub(crate) struct EmbeddedSpec {
     pub(crate) first_port: Option<u16>,
     /// Load units per second that each node carries.
     pub(crate) capacity: f32,
+    /// What else each can give.
+    pub(crate) capacities: Capacities,
     /// How the cluster begins.
     pub(crate) settings: Settings,
     /// The forecaster that the cluster begins with; none: the native one.
@@ -67,6 +69,7 @@ impl Embedded {
                     peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                     capacity: spec.capacity,
                     capacity_bytes: CAPACITY_BYTES,
+                    capacities: spec.capacities.clone(),
                     control: (1..=voters).map(|voter| (NodeId(voter), String::new())).collect(),
                     token: None,
                     settings: spec.settings,

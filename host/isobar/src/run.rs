@@ -7,7 +7,7 @@ use crate::node::{Bound, RunningNode};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use isobar_control::Settings;
-use isobar_model::{Label, Mode, NodeId, Role, ZoneId};
+use isobar_model::{Capacities, DeclaredCapacity, Label, Mode, NodeId, Role, ZoneId};
 use isobar_ports::Clock;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,6 +50,11 @@ pub(crate) struct ServeArgs {
     /// Bytes it can store
     #[arg(long, default_value_t = 100 << 30)]
     capacity_bytes: u64,
+    /// What else it can give, for placers and for the host's rule `resource-headroom`: `cpu-millicores=8000`, `network-bytes=1e9` a second,
+    /// `storage-iops`, `memory-bytes`, `read-ops`, `write-ops`, `read-bytes` or `write-bytes`; may be given several times. What is not declared has
+    /// no limit
+    #[arg(long, value_name = "METRIC=AMOUNT")]
+    resource: Vec<DeclaredCapacity>,
     #[command(flatten)]
     beginning: Beginning,
 }
@@ -114,8 +119,18 @@ pub(crate) struct DevArgs {
     /// Load units per second each node can carry
     #[arg(long, default_value_t = 10_000.0)]
     capacity: f32,
+    /// What else each node can give, as for `isobar serve`. The nodes share one process, so that only what requests ask for is told apart:
+    /// `read-ops`, `write-ops`, `read-bytes`, `write-bytes`
+    #[arg(long, value_name = "METRIC=AMOUNT")]
+    resource: Vec<DeclaredCapacity>,
     #[command(flatten)]
     beginning: Beginning,
+}
+
+fn capacities(declared: &[DeclaredCapacity]) -> anyhow::Result<Capacities> {
+    let capacities: Capacities = declared.iter().map(|of| (of.metric, of.amount)).collect();
+    ensure!(capacities.len() == declared.len(), "a metric is declared twice with --resource: declare each once");
+    Ok(capacities)
 }
 
 /// Most nodes of an embedded cluster: what one machine's memory and cores can be asked for.
@@ -135,6 +150,7 @@ pub(crate) async fn serve(args: ServeArgs, token: Option<String>) -> anyhow::Res
         peer: args.peer,
         capacity: args.capacity,
         capacity_bytes: args.capacity_bytes,
+        capacities: capacities(&args.resource)?,
         control,
         token,
         settings: args.beginning.settings(),
@@ -162,6 +178,7 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
         data: args.data.clone(),
         first_port: Some(args.port),
         capacity: args.capacity,
+        capacities: capacities(&args.resource)?,
         settings: args.beginning.settings(),
         default_forecaster: args.beginning.default_forecaster.0,
         seed: 0,

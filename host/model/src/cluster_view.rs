@@ -1,9 +1,18 @@
 //! The immutable input of one planning round, in columns. Mirrors `placing` of the policy contract (`wit/policy.wit`).
 
 use crate::ids::{InstantMs, KeyspaceId, NodeId, ShardId, ZoneId};
+use crate::load::Metric;
 use crate::node::NodeState;
 use crate::placement_rules::Label;
 use serde::{Deserialize, Serialize};
+
+/// Resources of a view: every metric but load.
+pub const MAX_RESOURCES: usize = 8;
+/// Shards that have joint scenarios: where overload is decided, and with [`MAX_SCENARIOS`] a day of five-minute steps is 1.2 MB, as much as the
+/// forecasts of 170 shards.
+pub const MAX_SCENARIO_SHARDS: usize = 64;
+/// Scenarios of a view: ranks among more days than half a month's say little more, and reach back to other times.
+pub const MAX_SCENARIOS: usize = 16;
 
 /// Nodes as columns: entry i of each list is node i. Loads and capacities in load units per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +60,8 @@ pub struct ShardColumns {
     pub last_moved: Vec<InstantMs>,
     /// Steps that moving one replica's data would take now.
     pub move_steps: Vec<f32>,
+    /// Load units times seconds that copying one replica costs its source, and its target as much.
+    pub move_cost: Vec<f32>,
 }
 
 impl ShardColumns {
@@ -59,6 +70,44 @@ impl ShardColumns {
     pub fn replicas_of(&self, i: usize) -> &[u32] {
         &self.replicas[self.replica_offsets[i] as usize..self.replica_offsets[i + 1] as usize]
     }
+}
+
+/// One thing beside load that nodes have only so much of, in the metric's unit. A node's use of it is its background, and for each replica on it
+/// the shard's leader load, measured or forecast, times what its leader or follower takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// What is counted; never load.
+    pub metric: Metric,
+    /// By node, declared; 0: not declared, so without a limit.
+    pub capacity: Vec<f32>,
+    /// By node: what everything on it uses now.
+    pub used: Vec<f32>,
+    /// Forecast use (median) by what lies outside the policy's scope: shards that it does not see, and the node without any load.
+    /// `background[node * steps + step]`.
+    pub background: Vec<f32>,
+    /// By shard: what its leader uses per unit of its load.
+    pub leader_use: Vec<f32>,
+    /// By shard: what each follower uses per unit of the leader's load.
+    pub follower_use: Vec<f32>,
+}
+
+impl Resource {
+    /// What a replica of `shard` uses per unit of the shard's leader load.
+    #[must_use]
+    pub fn use_of(&self, shard: usize, leads: bool) -> f32 {
+        if leads { self.leader_use[shard] } else { self.follower_use[shard] }
+    }
+}
+
+/// What the hottest shards may do together: all scenarios are as likely. Quantiles of shards don't add up, the shards of one scenario do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenarios {
+    /// Indices into the shards, ascending; at most [`MAX_SCENARIO_SHARDS`].
+    pub shards: Vec<u32>,
+    /// At most [`MAX_SCENARIOS`].
+    pub count: u32,
+    /// Leader load: `values[(row * count + scenario) * steps + step]`, row i being `shards[i]`.
+    pub values: Vec<f32>,
 }
 
 /// Where replicas of one keyspace may live.
@@ -98,7 +147,7 @@ pub struct PlacementLimits {
     pub moves_per_round: u32,
     /// No shard moves twice within this time.
     pub cool_down_ms: u64,
-    /// A move is refused where the destination's load after it would be above this share of its capacity.
+    /// A move is refused where the destination's load, or its use of a resource, would after it be above this share of its capacity.
     pub max_utilisation: f32,
     /// Steps that a leader transfer takes.
     pub leader_steps: f32,
@@ -125,6 +174,10 @@ pub struct ClusterView {
     pub limits: PlacementLimits,
     /// Where replicas may live, by keyspace, ascending; those that are missing: anywhere.
     pub placement: Vec<KeyspacePlacement>,
+    /// What nodes have only so much of beside load, ascending by metric.
+    pub resources: Vec<Resource>,
+    /// What the hottest shards may do together; none: too little history to tell.
+    pub scenarios: Option<Scenarios>,
     /// A policy's only source of chance.
     pub seed: u32,
 }

@@ -16,10 +16,13 @@ pub mod node;
 pub mod placement_rules;
 pub mod plan;
 pub mod policy;
+pub mod resources;
 pub mod shard_map;
 pub mod utilisation;
 
-pub use cluster_view::{ClusterView, InFlight, KeyspacePlacement, NodeColumns, PlacementLimits, ShardColumns};
+pub use cluster_view::{
+    ClusterView, InFlight, KeyspacePlacement, NodeColumns, PlacementLimits, Resource, Scenarios, ShardColumns,
+};
 pub use decision::{DecisionRecord, EvaluationRecord};
 pub use forecast::{ForecastAnswerer, ForecastBatch, ForecastRequest};
 pub use ids::{
@@ -34,5 +37,6 @@ pub use node::{Node, NodeState};
 pub use placement_rules::{Label, PlacementRules};
 pub use plan::{Action, CheckedMove, Move, Plan, Rule, Verdict};
 pub use policy::{Binding, Description, Revision, RevisionStatus, Role};
+pub use resources::{Capacities, DeclaredCapacity, NodeResource, ReplicaUse};
 pub use shard_map::{KeyRange, Replica, Shard, ShardMap};
 pub use utilisation::{NodeForecast, NodeMetric, NodePath, ProcessUsage};

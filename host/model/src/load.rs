@@ -23,6 +23,39 @@ pub enum Metric {
     CpuMillicores,
     /// Resident bytes.
     MemoryBytes,
+    /// Bytes sent and received.
+    NetworkBytes,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Load,
+        Self::ReadOps,
+        Self::WriteOps,
+        Self::ReadBytes,
+        Self::WriteBytes,
+        Self::StorageIops,
+        Self::CpuMillicores,
+        Self::MemoryBytes,
+        Self::NetworkBytes,
+    ];
+
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::ReadOps => "read-ops",
+            Self::WriteOps => "write-ops",
+            Self::ReadBytes => "read-bytes",
+            Self::WriteBytes => "write-bytes",
+            Self::StorageIops => "storage-iops",
+            Self::CpuMillicores => "cpu-millicores",
+            Self::MemoryBytes => "memory-bytes",
+            Self::NetworkBytes => "network-bytes",
+        }
+    }
 }
 
 /// Load units that one operation costs a node.

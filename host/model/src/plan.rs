@@ -102,6 +102,8 @@ pub enum Rule {
     Unsupported,
     /// A move that changes nothing.
     NoChange,
+    /// The destination would use more of a resource than its headroom, and no less of its own than the source.
+    ResourceHeadroom,
 }
 
 /// What the host made of one move.

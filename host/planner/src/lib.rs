@@ -12,4 +12,4 @@ mod view;
 pub use budget::{Ledger, Spent};
 pub use drain::drain;
 pub use plan_check::{CheckSettings, KeyspaceRule, MAX_JUDGED_MOVES, Origin, PlanCheck, RoundInput};
-pub use view::{NodeFact, ShardFact, ViewInput};
+pub use view::{NodeFact, ScenarioFacts, ShardFact, ViewInput};

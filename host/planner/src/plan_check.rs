@@ -3,6 +3,7 @@
 //! Two pictures are kept: what will be (moves accepted), and what would be (moves held for a keyspace's mode, too), so that a plan that is
 //! only shown is judged as a whole without holding back one that is carried out.
 
+mod gauge;
 mod picture;
 mod round;
 
@@ -290,7 +291,8 @@ impl<'a> PlanCheck<'a> {
     }
 
     /// A destination over its headroom, and worse off than the source, by the present load as well as by the load expected once the
-    /// move is done. By both, since a policy may know either: one that plans ahead moves to nodes that are busy now.
+    /// move is done. By both, since a policy may know either: one that plans ahead moves to nodes that are busy now. The same for each resource
+    /// that the destination declares a capacity of.
     fn headroom(
         &self,
         picture: &Picture,
@@ -303,20 +305,22 @@ impl<'a> PlanCheck<'a> {
         if !is_policy(origin) {
             return Ok(());
         }
-        let after = picture.utilisation_after(self.view, self.input.expected, shard, action, from, to);
         let most = self.view.limits.max_utilisation;
         let over = |(source, target): (f32, f32)| target > most && target > source;
-        if over(after.now) && over(after.later) {
-            let detail = format!(
-                "node {} would be at {:.0} % now and {:.0} % later, {:.0} % allowed",
-                self.view.nodes.ids[to],
-                after.now.1 * 100.0,
-                after.later.1 * 100.0,
-                most * 100.0
-            );
-            return Err((Rule::CapacityHeadroom, detail));
-        }
-        Ok(())
+        let mut after = picture.utilisation_after(self.view, self.input.expected, shard, action, from, to);
+        let Some(after) = after.find(|after| over(after.now) && over(after.later)) else { return Ok(()) };
+        let (rule, what) = match after.resource {
+            None => (Rule::CapacityHeadroom, String::new()),
+            Some(at) => (Rule::ResourceHeadroom, format!(" of its {}", self.view.resources[at].metric.name())),
+        };
+        let detail = format!(
+            "node {} would be at {:.0} %{what} now and {:.0} % later, {:.0} % allowed",
+            self.view.nodes.ids[to],
+            after.now.1 * 100.0,
+            after.later.1 * 100.0,
+            most * 100.0
+        );
+        Err((rule, detail))
     }
 
     fn budgets(&self, picture: &Picture, bytes: u64, origin: Origin) -> Result<(), Broken> {

@@ -30,6 +30,7 @@ pub(crate) fn node(id: u64, zone: u32) -> NodeFact {
         used_bytes: 0,
         capacity_bytes: 1_000,
         labels: BTreeSet::new(),
+        resources: BTreeMap::new(),
     }
 }
 
@@ -45,6 +46,8 @@ pub(crate) fn shard(id: u64, replicas: &[u64], load: f32) -> ShardFact {
         predicted: vec![load; 2],
         last_moved: InstantMs(0),
         move_steps: 1.0,
+        move_cost: 0.0,
+        uses: BTreeMap::new(),
         in_scope: true,
     }
 }
@@ -73,6 +76,7 @@ fn input(nodes: Vec<NodeFact>, shards: Vec<ShardFact>, moving: Vec<InFlight>) ->
         moving,
         limits: limits(),
         placement: BTreeMap::new(),
+        scenarios: None,
         seed: 1,
     }
 }

@@ -1,8 +1,8 @@
 //! Builds the cluster view: rows of facts become columns, nodes become indices, what is out of scope becomes background.
 
 use isobar_model::{
-    ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, Label, NodeColumns, NodeId, NodeState,
-    PlacementLimits, PlacementRules, ShardColumns, ShardId, ZoneId,
+    ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, Label, Metric, NodeColumns, NodeId, NodeResource,
+    NodeState, PlacementLimits, PlacementRules, ReplicaUse, Resource, Scenarios, ShardColumns, ShardId, ZoneId,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,6 +23,8 @@ pub struct NodeFact {
     pub capacity_bytes: u64,
     /// What it says of itself.
     pub labels: BTreeSet<Label>,
+    /// What it has beside load.
+    pub resources: BTreeMap<Metric, NodeResource>,
 }
 
 /// What is known of one shard.
@@ -46,8 +48,23 @@ pub struct ShardFact {
     pub last_moved: InstantMs,
     /// Steps that moving one replica's data would take now.
     pub move_steps: f32,
+    /// Load units times seconds that copying one replica costs either end.
+    pub move_cost: f32,
+    /// What its replicas use per unit of leader load; those that are missing: not known.
+    pub uses: BTreeMap<Metric, ReplicaUse>,
     /// Whether the policy may move it; else it is background.
     pub in_scope: bool,
+}
+
+/// What the hottest shards may do together: `values[(row * count + scenario) * steps + step]`, leader load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScenarioFacts {
+    /// Rows.
+    pub shards: Vec<ShardId>,
+    /// Scenarios of each.
+    pub count: u32,
+    /// `shards.len() * count * steps` values.
+    pub values: Vec<f32>,
 }
 
 /// The facts of one planning round.
@@ -71,6 +88,8 @@ pub struct ViewInput {
     pub limits: PlacementLimits,
     /// Where replicas may live, by keyspace; those that are missing: anywhere.
     pub placement: BTreeMap<KeyspaceId, PlacementRules>,
+    /// What the hottest shards may do together; none: not known.
+    pub scenarios: Option<ScenarioFacts>,
     /// The policy's only source of chance.
     pub seed: u32,
 }
@@ -102,6 +121,7 @@ impl ViewInput {
             capacity_bytes: self.nodes.iter().map(|n| n.capacity_bytes).collect(),
             labels: if is_labelled { self.nodes.iter().map(labels).collect() } else { Vec::new() },
         };
+        let mut resources = resources(&self.nodes, &self.shards, steps);
         let mut shards = ShardColumns { replica_offsets: vec![0], ..ShardColumns::default() };
         for mut shard in self.shards {
             let replicas: Vec<u32> = shard.replicas.iter().filter_map(|node| at.get(node).copied()).collect();
@@ -111,18 +131,26 @@ impl ViewInput {
             let led = shard.replicas.first().is_some_and(|leader| at.contains_key(leader));
             let (load, share) = (known(shard.leader_load), known(shard.follower_share));
             shard.predicted.resize(self.quantiles.len() * steps, load);
+            let path = shard.predicted.get(median * steps..(median + 1) * steps).unwrap_or_default();
             for (i, &node) in replicas.iter().enumerate() {
-                let part = if i == 0 && led { 1.0 } else { share };
-                nodes.load[node as usize] += load * part;
-                if !shard.in_scope {
-                    for step in 0..steps {
-                        nodes.background[node as usize * steps + step] +=
-                            known(shard.predicted[median * steps + step]) * part;
-                    }
+                let (node, leads) = (node as usize, i == 0 && led);
+                let part = if leads { 1.0 } else { share };
+                nodes.load[node] += load * part;
+                let background = &mut nodes.background[node * steps..(node + 1) * steps];
+                let outside = (!shard.in_scope).then_some(path);
+                add(background, outside, part);
+                for resource in &mut resources {
+                    let part = use_of(&shard, resource.metric, leads);
+                    resource.used[node] += load * part;
+                    add(&mut resource.background[node * steps..(node + 1) * steps], outside, part);
                 }
             }
             if !shard.in_scope {
                 continue;
+            }
+            for resource in &mut resources {
+                resource.leader_use.push(use_of(&shard, resource.metric, true));
+                resource.follower_use.push(use_of(&shard, resource.metric, false));
             }
             shards.ids.push(shard.id);
             shards.keyspaces.push(shard.keyspace);
@@ -134,7 +162,9 @@ impl ViewInput {
             shards.replica_offsets.push(shards.replicas.len() as u32);
             shards.last_moved.push(shard.last_moved);
             shards.move_steps.push(known(shard.move_steps));
+            shards.move_cost.push(known(shard.move_cost));
         }
+        let scenarios = self.scenarios.and_then(|facts| scenarios(facts, &shards.ids, steps));
         ClusterView {
             now: self.now,
             step_ms: self.step_ms,
@@ -145,9 +175,69 @@ impl ViewInput {
             moving: self.moving,
             limits: self.limits,
             placement,
+            resources,
+            scenarios,
             seed: self.seed,
         }
     }
+}
+
+/// The metrics that some node declares a capacity of and somebody measures, as nodes use them without load; no shard yet.
+fn resources(nodes: &[NodeFact], shards: &[ShardFact], steps: usize) -> Vec<Resource> {
+    let declared = nodes.iter().flat_map(|node| &node.resources).filter(|(_, of_node)| known(of_node.capacity) > 0.0);
+    let metrics: BTreeSet<Metric> = declared.map(|(metric, _)| *metric).filter(|m| *m != Metric::Load).collect();
+    let is_measured = |metric: &Metric| {
+        let idle = |node: &NodeFact| node.resources.get(metric).is_some_and(|of_node| of_node.idle.is_finite());
+        shards.iter().any(|shard| shard.uses.contains_key(metric)) || nodes.iter().any(idle)
+    };
+    let of = |metric: Metric| {
+        let figure = |figure: fn(&NodeResource) -> f32| -> Vec<f32> {
+            nodes.iter().map(|node| node.resources.get(&metric).map_or(0.0, |of_node| known(figure(of_node)))).collect()
+        };
+        let used = figure(|of_node| of_node.idle);
+        Resource {
+            metric,
+            capacity: figure(|of_node| of_node.capacity),
+            background: used.iter().flat_map(|&idle| std::iter::repeat_n(idle, steps)).collect(),
+            used,
+            leader_use: Vec::new(),
+            follower_use: Vec::new(),
+        }
+    };
+    metrics.into_iter().filter(is_measured).map(of).collect()
+}
+
+fn use_of(shard: &ShardFact, metric: Metric, leads: bool) -> f32 {
+    let of_replicas = shard.uses.get(&metric);
+    of_replicas.map_or(0.0, |of| known(if leads { of.leader } else { of.follower }))
+}
+
+/// Adds what is outside a policy's scope, if anything.
+fn add(background: &mut [f32], outside: Option<&[f32]>, part: f32) {
+    if let Some(path) = outside.filter(|_| part > 0.0) {
+        background.iter_mut().zip(path).for_each(|(load, &value)| *load += known(value) * part);
+    }
+}
+
+/// The rows of shards that are in the view, in its order.
+fn scenarios(facts: ScenarioFacts, shards: &[ShardId], steps: usize) -> Option<Scenarios> {
+    let width = facts.count as usize * steps;
+    if width == 0 || facts.values.len() != facts.shards.len() * width {
+        return None;
+    }
+    let mut rows: Vec<(u32, &[f32])> = facts
+        .shards
+        .iter()
+        .zip(facts.values.chunks_exact(width))
+        .filter_map(|(shard, values)| Some((shards.binary_search(shard).ok()? as u32, values)))
+        .collect();
+    rows.sort_by_key(|(shard, _)| *shard);
+    rows.dedup_by_key(|(shard, _)| *shard);
+    (!rows.is_empty()).then(|| Scenarios {
+        shards: rows.iter().map(|(shard, _)| *shard).collect(),
+        count: facts.count,
+        values: rows.iter().flat_map(|(_, values)| values.iter().map(|&value| known(value))).collect(),
+    })
 }
 
 /// Labels become indices of nodes, and being apart is told of both.
@@ -200,6 +290,7 @@ mod tests {
             used_bytes: 0,
             capacity_bytes: 1 << 30,
             labels: BTreeSet::new(),
+            resources: BTreeMap::new(),
         }
     }
 
@@ -214,11 +305,17 @@ mod tests {
             predicted: vec![load, load * 2.0, load * 3.0, load * 4.0],
             last_moved: InstantMs(0),
             move_steps: 6.0,
+            move_cost: 3.0,
+            uses: BTreeMap::new(),
             in_scope,
         }
     }
 
     fn build(nodes: Vec<NodeFact>, shards: Vec<ShardFact>) -> ClusterView {
+        input(nodes, shards).build()
+    }
+
+    fn input(nodes: Vec<NodeFact>, shards: Vec<ShardFact>) -> ViewInput {
         let limits = PlacementLimits {
             moves_per_node: 1,
             moves_per_round: 8,
@@ -242,9 +339,59 @@ mod tests {
             moving: vec![],
             limits,
             placement,
+            scenarios: None,
             seed: 0,
         }
-        .build()
+    }
+
+    fn has(metric: Metric, capacity: f32, idle: f32, mut node: NodeFact) -> NodeFact {
+        node.resources.insert(metric, NodeResource { capacity, idle });
+        node
+    }
+
+    fn takes(metric: Metric, leader: f32, follower: f32, mut shard: ShardFact) -> ShardFact {
+        shard.uses.insert(metric, ReplicaUse { leader, follower });
+        shard
+    }
+
+    #[test]
+    fn a_resource_follows_the_load_and_what_is_outside_is_background() {
+        let cpu = Metric::CpuMillicores;
+        let nodes = vec![has(cpu, 8_000.0, 100.0, node(1)), has(cpu, 0.0, f32::NAN, node(2))];
+        let seen = takes(cpu, 10.0, 5.0, shard(7, &[2, 1], 4.0, true));
+        let unseen = takes(cpu, 1.0, 0.5, shard(8, &[1, 2], 4.0, false));
+        let view = build(nodes, vec![unseen, seen, shard(9, &[1], 4.0, true)]);
+        let [of_cpu] = view.resources.as_slice() else { panic!("{:?}", view.resources) };
+        assert_eq!(of_cpu.capacity, [8_000.0, 0.0]);
+        assert_eq!(of_cpu.used, [100.0 + 20.0 + 4.0, 40.0 + 2.0]);
+        // The median path is 12, 16.
+        assert_eq!(of_cpu.background, [100.0 + 12.0, 100.0 + 16.0, 6.0, 8.0]);
+        assert_eq!((of_cpu.leader_use.as_slice(), of_cpu.follower_use.as_slice()), (&[10.0, 0.0][..], &[5.0, 0.0][..]));
+    }
+
+    #[test]
+    fn what_nobody_declares_or_nobody_measures_is_no_resource() {
+        let nodes = vec![
+            has(Metric::ReadOps, 10.0, f32::NAN, node(1)),
+            has(Metric::WriteOps, 0.0, 1.0, node(2)),
+            has(Metric::MemoryBytes, 10.0, 3.0, node(3)),
+            has(Metric::Load, 10.0, 3.0, node(4)),
+        ];
+        let view = build(nodes, vec![takes(Metric::WriteOps, 1.0, 1.0, shard(7, &[1], 4.0, true))]);
+        assert_eq!(view.resources.iter().map(|r| r.metric).collect::<Vec<_>>(), [Metric::MemoryBytes]);
+    }
+
+    #[test]
+    fn scenarios_are_those_of_the_shards_in_the_view() {
+        let values: Vec<f32> = (0..12).map(|value| value as f32).collect();
+        let facts = ScenarioFacts { shards: [9, 8, 7].map(ShardId).to_vec(), count: 2, values };
+        let shards = vec![shard(7, &[1], 1.0, true), shard(8, &[1], 1.0, false), shard(9, &[1], 1.0, true)];
+        let build = |facts| ViewInput { scenarios: Some(facts), ..input(vec![node(1)], shards.clone()) }.build();
+        let scenarios = build(facts.clone()).scenarios.unwrap();
+        assert_eq!((scenarios.shards.as_slice(), scenarios.count), (&[0, 1][..], 2));
+        assert_eq!(scenarios.values, [8.0, 9.0, 10.0, 11.0, 0.0, 1.0, 2.0, 3.0]);
+        let cut = ScenarioFacts { count: 3, ..facts };
+        assert_eq!(build(cut).scenarios, None);
     }
 
     #[test]

@@ -5,12 +5,13 @@
 
 use crate::limits::{MAX_CELLS, MAX_MOVES, MAX_NOTES, MAX_SAVED_BYTES, MAX_SCHEMA_BYTES, MAX_TEXT_BYTES};
 use crate::sandbox::{cut, one_line};
+use isobar_model::cluster_view::{MAX_RESOURCES, MAX_SCENARIO_SHARDS, MAX_SCENARIOS};
 use isobar_model::ids::MAX_ID;
 use isobar_model::insights::{MAX_CLUSTERS, MAX_LINKS_PER_FOLLOWER};
 use isobar_model::policy::MAX_CONFIG_BYTES;
 use isobar_model::{
-    Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Move, NodeId, Plan, Relations,
-    ShardId,
+    Action, ClusterView, Description, ForecastBatch, ForecastRequest, Link, LoadBatch, Metric, Move, NodeId, Plan,
+    Relations, Resource, Scenarios, ShardId,
 };
 use std::fmt::Display;
 
@@ -146,6 +147,7 @@ pub(crate) fn view(view: &ClusterView) -> Verdict<()> {
         shards.follower_share.len(),
         shards.last_moved.len(),
         shards.move_steps.len(),
+        shards.move_cost.len(),
     ];
     let fits = node_columns.iter().all(|&len| len == nodes.ids.len())
         && nodes.background.len() == nodes.ids.len() * steps
@@ -158,6 +160,8 @@ pub(crate) fn view(view: &ClusterView) -> Verdict<()> {
     if !fits {
         return refused("the cluster view's columns do not fit each other");
     }
+    resources(view)?;
+    scenarios(view)?;
     if !nodes.ids.is_sorted() || !shards.ids.is_sorted() {
         return refused("the cluster view's ids are not ascending");
     }
@@ -165,7 +169,34 @@ pub(crate) fn view(view: &ClusterView) -> Verdict<()> {
         return refused("a node id of 2^53 or more");
     }
     shard_ids(&shards.ids)?;
-    cells(shards.predicted.len())
+    let joint = view.scenarios.as_ref().map_or(0, |scenarios| scenarios.values.len());
+    cells(shards.predicted.len() + joint)
+}
+
+fn resources(view: &ClusterView) -> Verdict<()> {
+    let (nodes, shards, steps) = (view.nodes.ids.len(), view.shards.ids.len(), view.steps as usize);
+    let fits = |of: &Resource| {
+        [of.capacity.len(), of.used.len()] == [nodes; 2]
+            && of.background.len() == nodes * steps
+            && [of.leader_use.len(), of.follower_use.len()] == [shards; 2]
+    };
+    let ascending = view.resources.is_sorted_by(|a, b| a.metric < b.metric);
+    let has_load = view.resources.iter().any(|of| of.metric == Metric::Load);
+    if view.resources.len() > MAX_RESOURCES || !ascending || has_load || !view.resources.iter().all(fits) {
+        return refused("the cluster view's resources do not fit its nodes and shards, or are not ascending");
+    }
+    Ok(())
+}
+
+fn scenarios(view: &ClusterView) -> Verdict<()> {
+    let Some(Scenarios { shards, count, values }) = &view.scenarios else { return Ok(()) };
+    let is_bounded = shards.len() <= MAX_SCENARIO_SHARDS && (1..=MAX_SCENARIOS).contains(&(*count as usize));
+    let is_known = shards.last().is_none_or(|&last| (last as usize) < view.shards.ids.len());
+    let fits = values.len() == shards.len() * *count as usize * view.steps as usize;
+    if !(is_bounded && is_known && fits && shards.is_sorted_by(|a, b| a < b)) {
+        return refused("the cluster view's scenarios do not fit its shards and steps, or their bounds");
+    }
+    Ok(())
 }
 
 fn shard_ids(ids: &[ShardId]) -> Verdict<()> {
@@ -269,7 +300,7 @@ fn judge(view: &ClusterView, step: &Move) -> Verdict<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobar_model::{InstantMs, Metric, NodeColumns, NodeState, PlacementLimits, ShardColumns, ZoneId};
+    use isobar_model::{InstantMs, NodeColumns, NodeState, PlacementLimits, ShardColumns, ZoneId};
     use proptest::prelude::*;
 
     fn asked() -> ForecastRequest {
@@ -314,6 +345,7 @@ mod tests {
                 replicas: vec![0, 1],
                 last_moved: vec![InstantMs(0)],
                 move_steps: vec![1.0],
+                move_cost: vec![0.0],
             },
             moving: vec![],
             limits: PlacementLimits {
@@ -324,6 +356,8 @@ mod tests {
                 leader_steps: 0.0,
             },
             placement: Vec::new(),
+            resources: Vec::new(),
+            scenarios: None,
             seed: 1,
         }
     }
@@ -450,6 +484,29 @@ mod tests {
         assert!(bad(|v| v.shards.replica_offsets[1] = 3));
         assert!(bad(|v| v.nodes.ids.reverse()));
         assert!(bad(|v| v.shards.ids[0] = ShardId(MAX_ID)));
+        assert!(bad(|v| v.shards.move_cost.clear()));
+        let whole = || Resource {
+            metric: Metric::ReadOps,
+            capacity: vec![1.0; 2],
+            used: vec![0.0; 2],
+            background: vec![0.0; 2],
+            leader_use: vec![1.0],
+            follower_use: vec![0.0],
+        };
+        let with = |of: &[Resource]| view(&ClusterView { resources: of.to_vec(), ..seen() });
+        assert_eq!(with(&[whole(), Resource { metric: Metric::WriteOps, ..whole() }]), Ok(()));
+        assert!(with(&[whole(), whole()]).is_err());
+        assert!(with(&[Resource { metric: Metric::Load, ..whole() }]).is_err());
+        assert!(with(&[Resource { leader_use: vec![], ..whole() }]).is_err());
+        assert!(with(&[Resource { background: vec![0.0; 3], ..whole() }]).is_err());
+        let joint = |shards: &[u32], count: u32, values: usize| {
+            let scenarios = Scenarios { shards: shards.to_vec(), count, values: vec![1.0; values] };
+            view(&ClusterView { scenarios: Some(scenarios), ..seen() })
+        };
+        assert_eq!(joint(&[0], 3, 3), Ok(()));
+        for (shards, count, values) in [(&[1][..], 3, 3), (&[0, 0], 3, 6), (&[0], 3, 2), (&[0], 17, 17), (&[0], 0, 0)] {
+            assert!(joint(shards, count, values).is_err(), "{shards:?} {count} {values}");
+        }
         assert!(request(&ForecastRequest { quantiles: vec![0.9, 0.1], ..asked() }).is_err());
         assert!(request(&ForecastRequest { horizon: u32::MAX, peak_steps: 0, ..asked() }).is_err());
     }

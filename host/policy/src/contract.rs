@@ -5,7 +5,7 @@ use crate::check;
 use crate::sandbox::Tenant;
 use isobar_model::{
     Action, ClusterView, Description, ForecastBatch, ForecastRequest, InstantMs, KeyspaceId, KeyspacePlacement, Label,
-    Link, LoadBatch, Metric, Move, NodeId, NodeState, Plan, Relations, ShardId,
+    Link, LoadBatch, Metric, Move, NodeId, NodeState, Plan, Relations, Resource, Scenarios, ShardId,
 };
 use isobar_ports::PolicyFailure;
 
@@ -176,6 +176,7 @@ fn metric(metric: Metric) -> wire_forecast::Metric {
         Metric::StorageIops => wire_forecast::Metric::StorageIops,
         Metric::CpuMillicores => wire_forecast::Metric::CpuMillicores,
         Metric::MemoryBytes => wire_forecast::Metric::MemoryBytes,
+        Metric::NetworkBytes => wire_forecast::Metric::NetworkBytes,
     }
 }
 
@@ -230,6 +231,7 @@ impl From<&ClusterView> for View {
                 replicas: shards.replicas.clone(),
                 last_moved: shards.last_moved.iter().map(|instant| instant.0).collect(),
                 move_steps: shards.move_steps.clone(),
+                move_cost: shards.move_cost.clone(),
             },
             moving: view
                 .moving
@@ -250,6 +252,8 @@ impl From<&ClusterView> for View {
                 leader_steps: limits.leader_steps,
             },
             placement: view.placement.iter().map(keyspace_placement).collect(),
+            resources: view.resources.iter().map(resource).collect(),
+            scenarios: view.scenarios.as_ref().map(scenarios),
             seed: view.seed,
         })
     }
@@ -263,6 +267,21 @@ fn keyspace_placement(placement: &KeyspacePlacement) -> wire_place::KeyspacePlac
         apart: ids(&placement.apart),
         together: ids(&placement.together),
     }
+}
+
+fn resource(resource: &Resource) -> wire_place::NodeResource {
+    wire_place::NodeResource {
+        metric: metric(resource.metric),
+        capacity: resource.capacity.clone(),
+        used: resource.used.clone(),
+        background: resource.background.clone(),
+        leader_use: resource.leader_use.clone(),
+        follower_use: resource.follower_use.clone(),
+    }
+}
+
+fn scenarios(scenarios: &Scenarios) -> wire_place::Scenarios {
+    wire_place::Scenarios { shards: scenarios.shards.clone(), count: scenarios.count, values: scenarios.values.clone() }
 }
 
 fn node_state(state: NodeState) -> wire_place::NodeState {

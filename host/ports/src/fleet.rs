@@ -2,8 +2,12 @@
 //!
 //! It speaks of moves, not of Raft: Isobar's own store implements it, so does the simulator, so can connectors for other engines.
 
-use isobar_model::{CheckedMove, InFlight, InstantMs, KeyspaceId, NodeId, NodeState, OperationId, ShardId, ZoneId};
+use isobar_model::{
+    CheckedMove, InFlight, InstantMs, KeyspaceId, Metric, NodeId, NodeResource, NodeState, OperationId, ReplicaUse,
+    ShardId, ZoneId,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One node at one tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ pub struct NodeObservation {
     pub used_bytes: u64,
     /// Bytes that fit.
     pub capacity_bytes: u64,
+    /// Of each metric that any node declares a capacity of: what this one does, and what it uses without the load of its shards.
+    pub resources: BTreeMap<Metric, NodeResource>,
 }
 
 /// One shard at one tick.
@@ -39,6 +45,8 @@ pub struct ShardObservation {
     pub leader_load: f32,
     /// Load units per second of each follower since the last observation; NaN: not known.
     pub follower_load: f32,
+    /// What its replicas used since the last observation, of each metric that any node declares a capacity of and that is measured.
+    pub uses: BTreeMap<Metric, ReplicaUse>,
 }
 
 /// All that a tick sees.

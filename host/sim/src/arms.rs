@@ -283,6 +283,7 @@ pub fn brain_config(scenario: &Scenario, times: MoveTimes) -> BrainConfig {
         },
         seed: scenario.spec.seed,
         move_pace: times.data,
+        copy_cost_per_mib: times.copy_cost_per_mib(scenario.capacity),
         follower_share: scenario.follower_cost() / scenario.leader_cost(),
         recording: Recording::Nothing,
         ..BrainConfig::default()

@@ -16,6 +16,7 @@ use crate::timeline::{Change, CopyLoad, Placement, Timeline};
 use isobar_control::MovePace;
 use isobar_model::{Action, CheckedMove, InFlight, KeyspaceId, NodeId, NodeState, OperationId, ShardId};
 use isobar_ports::{Fleet, NodeObservation, Observation, ShardObservation};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes that fit on a node: never the limit here.
@@ -354,6 +355,7 @@ impl Fleet for SimFleet {
             capacity: scenario.capacity_of(index),
             used_bytes: used[index],
             capacity_bytes: NODE_BYTES,
+            resources: BTreeMap::new(),
         });
         let shards = scenario.shard_ids().enumerate().map(|(index, id)| ShardObservation {
             id,
@@ -363,6 +365,7 @@ impl Fleet for SimFleet {
             bytes: scenario.bytes[index],
             leader_load: self.loads[index].0,
             follower_load: self.loads[index].1,
+            uses: BTreeMap::new(),
         });
         Ok(Observation {
             now: scenario.instant(self.now),

@@ -29,4 +29,11 @@ impl MoveTimes {
             MovePace::Bytes { bytes_per_s, .. } => Some(bytes_per_s.max(1) as f64),
         }
     }
+
+    /// Load units times seconds that copying a MiB costs a node of this capacity, at either end.
+    #[must_use]
+    pub fn copy_cost_per_mib(&self, capacity: f32) -> f32 {
+        let mib_s = self.bandwidth().map_or(0.0, |bytes_per_s| f64::from(1 << 20) / bytes_per_s);
+        (f64::from(self.copy_share) * f64::from(capacity) * mib_s) as f32
+    }
 }

@@ -137,6 +137,7 @@ impl From<types::Metric> for Metric {
             types::Metric::StorageIops => Self::StorageIops,
             types::Metric::CpuMillicores => Self::CpuMillicores,
             types::Metric::MemoryBytes => Self::MemoryBytes,
+            types::Metric::NetworkBytes => Self::NetworkBytes,
         }
     }
 }

@@ -1,5 +1,6 @@
 use crate::homes::Homes;
 use crate::policy::Failure;
+use crate::rooms::Rooms;
 use isobar_model::{Action, ClusterView, InstantMs, Move, NodeState, ShardColumns, ShardId};
 
 /// Something that may be done to a shard, in indices of the view.
@@ -49,6 +50,7 @@ pub struct Board<'a> {
     /// Zones the nodes that are up make up.
     zones: usize,
     homes: Homes,
+    rooms: Rooms,
     proposed: Vec<Move>,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Board<'a> {
             incoming_bytes: vec![0; view.nodes.ids.len()],
             zones: 0,
             homes: Homes::new(view),
+            rooms: Rooms::new(view),
             proposed: Vec::new(),
         };
         let mut zones: Vec<_> = view
@@ -99,10 +102,14 @@ impl<'a> Board<'a> {
             let replicas = &mut board.replicas[range(shards, shard)];
             let at = |node: usize| replicas.iter().position(|&n| n == node);
             match (moving.leader_only, at(target), source.ok().and_then(at)) {
-                (true, Some(slot), _) => replicas.swap(0, slot),
+                (true, Some(slot), _) => {
+                    board.rooms.moves(view, Step::Lead { shard, slot }, replicas[0], target);
+                    replicas.swap(0, slot);
+                }
                 (false, None, Some(slot)) => {
                     let source = std::mem::replace(&mut replicas[slot], target);
                     board.homes.moves(view.shards.keyspaces[shard], source, target);
+                    board.rooms.moves(view, Step::Relocate { shard, slot, target }, source, target);
                 }
                 // Done already, or not begun: as it is now.
                 (true, None, _) | (false, Some(_), _) | (false, None, None) => {}
@@ -170,7 +177,12 @@ impl<'a> Board<'a> {
         let shard = step.shard();
         let replicas = self.replicas(shard);
         match step {
-            Step::Lead { slot, .. } => slot > 0 && slot < replicas.len() && self.takes(replicas[slot]),
+            Step::Lead { slot, .. } => {
+                slot > 0
+                    && slot < replicas.len()
+                    && self.takes(replicas[slot])
+                    && self.rooms.allow(self.view, step, replicas[0], replicas[slot])
+            }
             Step::Relocate { slot, target, .. } => {
                 let nodes = &self.view.nodes;
                 slot < replicas.len()
@@ -186,6 +198,7 @@ impl<'a> Board<'a> {
                             .iter()
                             .enumerate()
                             .all(|(other, &node)| other == slot || nodes.zones[node] != nodes.zones[target]))
+                    && self.rooms.allow(self.view, step, replicas[slot], target)
             }
         }
     }
@@ -197,12 +210,14 @@ impl<'a> Board<'a> {
         let replicas = &mut self.replicas[range(&self.view.shards, shard)];
         let action = match step {
             Step::Lead { slot, .. } => {
+                self.rooms.moves(self.view, step, replicas[0], replicas[slot]);
                 replicas.swap(0, slot);
                 Action::TransferLeader(ids[replicas[0]])
             }
             Step::Relocate { slot, target, .. } => {
                 let source = std::mem::replace(&mut replicas[slot], target);
                 self.homes.moves(self.view.shards.keyspaces[shard], source, target);
+                self.rooms.moves(self.view, step, source, target);
                 self.data_moves[source] += 1;
                 self.data_moves[target] += 1;
                 self.bring(target, self.view.shards.bytes[shard]);
@@ -291,15 +306,24 @@ fn check(view: &ClusterView) -> Result<(), Failure> {
         && shards.replica_offsets.last().is_some_and(|&end| end as usize == shards.replicas.len())
         && shards.replicas.iter().all(|&node| (node as usize) < n)
         && shards.last_moved.len() == s
-        && shards.move_steps.len() == s;
+        && shards.move_steps.len() == s
+        && shards.move_cost.len() == s
+        && view.resources.iter().all(|of| {
+            [of.capacity.len(), of.used.len(), of.leader_use.len(), of.follower_use.len()] == [n, n, s, s]
+                && of.background.len() == n * steps
+        })
+        && view.scenarios.as_ref().is_none_or(|joint| {
+            joint.shards.iter().all(|&shard| (shard as usize) < s)
+                && joint.values.len() == joint.shards.len() * joint.count as usize * steps
+        });
     if fits { Ok(()) } else { Err(Failure::Other("the view's columns do not fit together".to_owned())) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::view;
-    use isobar_model::{InFlight, NodeId};
+    use crate::example::{add_resource, view};
+    use isobar_model::{InFlight, Metric, NodeId, Scenarios};
 
     const LEAD: Step = Step::Lead { shard: 0, slot: 1 };
 
@@ -342,6 +366,44 @@ mod tests {
         let mut board = Board::new(&view).unwrap();
         board.propose(Step::Relocate { shard: 1, slot: 0, target: 1 }, 1.0, 0.0, 0, String::new());
         assert!(!board.allows(relocate(0, 4)), "it is there until it has moved");
+    }
+
+    #[test]
+    fn a_node_short_of_a_resource_is_given_nothing_that_takes_of_it() {
+        // Each leader takes 40 of 100, each follower none; node 0 leads two, so that it is at 80.
+        let mut view = view(5, 100.0, &[&[0, 1, 2], &[0, 1, 2], &[3, 1, 2]], 3, |_, _, _| 1.0);
+        add_resource(&mut view, Metric::ReadOps, 100.0, 40.0, 0.0);
+        let to = |shard, slot| Step::Lead { shard, slot };
+        let mut board = Board::new(&view).unwrap();
+        board.propose(to(0, 1), 1.0, 0.0, 0, String::new());
+        assert!(board.allows(to(1, 1)), "two are at 80 % together");
+        board.propose(to(1, 1), 1.0, 0.0, 0, String::new());
+        assert!(!board.allows(to(2, 1)), "the third would be one too many");
+        assert!(board.allows(to(2, 2)) && board.allows(Step::Relocate { shard: 2, slot: 0, target: 4 }));
+        assert!(board.allows(Step::Relocate { shard: 2, slot: 1, target: 4 }), "a follower takes nothing");
+
+        // Moves in flight count as done.
+        let in_flight = |shard| InFlight {
+            shard: ShardId(shard),
+            source: NodeId(10),
+            target: NodeId(20),
+            done_by: view.now.plus_ms(1),
+            leader_only: true,
+        };
+        let mut moving = view.clone();
+        moving.moving = vec![in_flight(1), in_flight(2)];
+        assert!(!Board::new(&moving).unwrap().allows(to(2, 1)));
+        // What rises only later is forecast, in proportion to the load.
+        let mut rising = view.clone();
+        rising.shards.leader_load[2] = 0.0;
+        rising.shards.predicted.fill(3.0);
+        assert!(Board::new(&rising).unwrap().allows(to(2, 1)), "nothing now: the host lets it go");
+        rising.shards.leader_load[2] = 3.0;
+        assert!(!Board::new(&rising).unwrap().allows(to(2, 1)));
+        // Undeclared: no limit.
+        view.resources[0].capacity[1] = 0.0;
+        view.moving = vec![in_flight(1), in_flight(2)];
+        assert!(Board::new(&view).unwrap().allows(to(2, 1)));
     }
 
     #[test]
@@ -421,13 +483,18 @@ mod tests {
 
     #[test]
     fn views_that_contradict_themselves_are_refused() {
-        let good = view(4, 100.0, &[&[0, 1, 2]], 3, |_, _, _| 1.0);
-        let spoil: [fn(&mut ClusterView); 5] = [
+        let mut good = view(4, 100.0, &[&[0, 1, 2]], 3, |_, _, _| 1.0);
+        add_resource(&mut good, Metric::ReadOps, 100.0, 1.0, 0.0);
+        good.scenarios = Some(Scenarios { shards: vec![0], count: 1, values: vec![0.0; 3] });
+        let spoil: [fn(&mut ClusterView); 8] = [
             |view| view.shards.replicas[0] = 9,
             |view| view.shards.replica_offsets = vec![0],
             |view| view.shards.predicted.truncate(1),
             |view| view.nodes.background.clear(),
             |view| view.steps = 7,
+            |view| view.shards.move_cost.clear(),
+            |view| view.resources[0].leader_use.clear(),
+            |view| view.scenarios = Some(Scenarios { shards: vec![1], count: 1, values: vec![0.0; 3] }),
         ];
         for spoil in spoil {
             let mut bad = good.clone();

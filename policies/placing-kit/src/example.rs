@@ -1,7 +1,8 @@
 //! Small views for policies' own tests.
 
 use isobar_model::{
-    ClusterView, InstantMs, KeyspaceId, NodeColumns, NodeId, NodeState, PlacementLimits, ShardColumns, ShardId, ZoneId,
+    ClusterView, InstantMs, KeyspaceId, Metric, NodeColumns, NodeId, NodeState, PlacementLimits, Resource,
+    ShardColumns, ShardId, ZoneId,
 };
 
 /// A view in which shard `i + 1` lives on the nodes `placement[i]` (indices, the leader first), its forecast being `path(i, quantile, step)`.
@@ -36,6 +37,7 @@ pub fn view(
         shards.replica_offsets.push(shards.replicas.len() as u32);
         shards.last_moved.push(InstantMs(0));
         shards.move_steps.push(6.0);
+        shards.move_cost.push(0.0);
     }
     ClusterView {
         now: InstantMs(1_700_000_000_000),
@@ -63,6 +65,29 @@ pub fn view(
             leader_steps: 1.0,
         },
         placement: Vec::new(),
+        resources: Vec::new(),
+        scenarios: None,
         seed: 1,
     }
+}
+
+/// Gives the view a resource: so much on each node, of which shards take so much per unit of leader load, as leader and as follower. Nodes use
+/// none of it without load.
+pub fn add_resource(view: &mut ClusterView, metric: Metric, capacity: f32, leader: f32, follower: f32) {
+    let (nodes, shards) = (view.nodes.ids.len(), view.shards.ids.len());
+    let mut used = vec![0.0; nodes];
+    for shard in 0..shards {
+        for (slot, &node) in view.shards.replicas_of(shard).iter().enumerate() {
+            used[node as usize] += view.shards.leader_load[shard] * if slot == 0 { leader } else { follower };
+        }
+    }
+    view.resources.push(Resource {
+        metric,
+        capacity: vec![capacity; nodes],
+        used,
+        background: vec![0.0; nodes * view.steps as usize],
+        leader_use: vec![leader; shards],
+        follower_use: vec![follower; shards],
+    });
+    view.resources.sort_by_key(|resource| resource.metric);
 }

@@ -4,8 +4,8 @@ use crate::{Failure, PlacementPolicy};
 use bindings::exports::isobar::policy::{lifecycle, placing};
 use bindings::isobar::policy::types;
 use isobar_model::{
-    Action, ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, NodeColumns, NodeId, NodeState,
-    PlacementLimits, ShardColumns, ShardId, ZoneId,
+    Action, ClusterView, InFlight, InstantMs, KeyspaceId, KeyspacePlacement, Metric, NodeColumns, NodeId, NodeState,
+    PlacementLimits, Resource, Scenarios, ShardColumns, ShardId, ZoneId,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -111,8 +111,8 @@ impl From<placing::NodeState> for NodeState {
 /// Columns of numbers are taken over as they are; only ids get their types.
 impl From<placing::ClusterView> for ClusterView {
     fn from(view: placing::ClusterView) -> Self {
-        let placing::ClusterView { now, step_ms, steps, quantiles, nodes, shards, moving, limits, placement, seed } =
-            view;
+        let placing::ClusterView { now, step_ms, steps, quantiles, nodes, shards, moving, limits, .. } = view;
+        let (placement, resources, scenarios, seed) = (view.placement, view.resources, view.scenarios, view.seed);
         Self {
             now: InstantMs(now),
             step_ms,
@@ -145,6 +145,7 @@ impl From<placing::ClusterView> for ClusterView {
                 replicas: shards.replicas,
                 last_moved: shards.last_moved.into_iter().map(InstantMs).collect(),
                 move_steps: shards.move_steps,
+                move_cost: shards.move_cost,
             },
             moving: moving
                 .into_iter()
@@ -172,7 +173,36 @@ impl From<placing::ClusterView> for ClusterView {
                     together: placement.together.into_iter().map(KeyspaceId).collect(),
                 })
                 .collect(),
+            resources: resources.into_iter().map(Resource::from).collect(),
+            scenarios: scenarios.map(|placing::Scenarios { shards, count, values }| Scenarios {
+                shards,
+                count,
+                values,
+            }),
             seed,
+        }
+    }
+}
+
+impl From<placing::NodeResource> for Resource {
+    fn from(resource: placing::NodeResource) -> Self {
+        let placing::NodeResource { metric, capacity, used, background, leader_use, follower_use } = resource;
+        Self { metric: metric.into(), capacity, used, background, leader_use, follower_use }
+    }
+}
+
+impl From<types::Metric> for Metric {
+    fn from(metric: types::Metric) -> Self {
+        match metric {
+            types::Metric::Load => Self::Load,
+            types::Metric::ReadOps => Self::ReadOps,
+            types::Metric::WriteOps => Self::WriteOps,
+            types::Metric::ReadBytes => Self::ReadBytes,
+            types::Metric::WriteBytes => Self::WriteBytes,
+            types::Metric::StorageIops => Self::StorageIops,
+            types::Metric::CpuMillicores => Self::CpuMillicores,
+            types::Metric::MemoryBytes => Self::MemoryBytes,
+            types::Metric::NetworkBytes => Self::NetworkBytes,
         }
     }
 }

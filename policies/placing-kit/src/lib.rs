@@ -12,6 +12,7 @@ pub mod example;
 pub mod guest;
 mod homes;
 mod policy;
+mod rooms;
 
 pub use board::{Board, Step};
 pub use drain::empty_draining_nodes;

@@ -7,6 +7,8 @@
 //! - **Patience**: a node that a move comes to or leaves, in flight or proposed for overload, is left alone until its load shows what came of it.
 //! - **Cost**: leader transfers first, which move no data; then data, by the load taken off for its bytes and for one shard's mean bytes more,
 //!   which stand for what any move costs.
+//! - **Resources**: what nodes have only so much of beside load is brought down likewise, one after the other, but only from a node that is
+//!   forecast to need more of it than it has, to what the host lets a move fill (or `even_within` times the mean, where that is more).
 //! - **No harm**: a move must leave the fuller of its two nodes less full than the source was, by `even_min_gain` of the mean; so the fullest
 //!   node only ever falls, and with a static load the moves end. It may not cost expected overload either.
 
@@ -27,9 +29,11 @@ const TRANSFER_SLACK: f32 = 2.0;
 /// Notes on nodes that can't be brought down.
 const MAX_NOTES: usize = 10;
 
-/// Forecast load of shards and nodes at points of the horizon.
+/// Forecast load of shards and nodes at points of the horizon; or what follows from it of one resource.
 #[derive(Debug)]
 pub(crate) struct Evenness {
+    /// Which of the view's resources; none: load.
+    resource: Option<usize>,
     points: usize,
     /// `level[shard * points + point]`: of a shard's leader.
     level: Vec<f32>,
@@ -37,13 +41,14 @@ pub(crate) struct Evenness {
     load: Vec<f32>,
     capacity: Vec<f32>,
     up: Vec<bool>,
-    /// Of the nodes that are up, at their peaks.
+    /// Of the nodes that are up and have a limit, at their peaks.
     total_load: f64,
     total_capacity: f64,
 }
 
 impl Evenness {
-    pub(crate) fn new(config: &Config, board: &Board<'_>) -> Self {
+    /// Of load, or of one of the view's resources.
+    pub(crate) fn new(config: &Config, board: &Board<'_>, resource: Option<usize>) -> Self {
         let view = board.view;
         let (starts, lengths) = points(view, config.even_steps as usize);
         let (points, steps) = (starts.len(), view.steps as usize);
@@ -58,12 +63,13 @@ impl Evenness {
             Some(_) | None => level.resize(board.shards() * points, 0.0),
         }
         let mut load: Vec<f32> = Vec::with_capacity(board.nodes() * points);
+        let background = resource.map_or(&view.nodes.background, |at| &view.resources[at].background);
         for node in 0..board.nodes() {
-            load.extend(means(&view.nodes.background[node * steps..(node + 1) * steps], &starts, &lengths));
+            load.extend(means(&background[node * steps..(node + 1) * steps], &starts, &lengths));
         }
         for shard in 0..board.shards() {
             for (slot, &node) in board.replicas(shard).iter().enumerate() {
-                let share = board.share(shard, slot == 0);
+                let share = share(board, resource, shard, slot == 0);
                 let of = &level[shard * points..(shard + 1) * points];
                 load[node * points..(node + 1) * points]
                     .iter_mut()
@@ -71,15 +77,64 @@ impl Evenness {
                     .for_each(|(load, level)| *load += share * level);
             }
         }
-        let capacity: Vec<f32> = view.nodes.capacity.iter().map(|&capacity| known(capacity)).collect();
+        let capacity: Vec<f32> = match resource {
+            None => view.nodes.capacity.iter().map(|&capacity| known(capacity)).collect(),
+            // What is not declared has no limit.
+            Some(at) => view.resources[at].capacity.iter().map(|&c| if c > 0.0 { c } else { f32::INFINITY }).collect(),
+        };
         let up =
             view.nodes.states.iter().zip(&capacity).map(|(state, c)| *state == NodeState::Up && *c > 0.0).collect();
-        let mut evenness = Self { points, level, load, capacity, up, total_load: 0.0, total_capacity: 0.0 };
-        for node in (0..board.nodes()).filter(|&node| evenness.up[node]) {
+        let mut evenness = Self { resource, points, level, load, capacity, up, total_load: 0.0, total_capacity: 0.0 };
+        for node in 0..board.nodes() {
+            if !evenness.counts(node) {
+                continue;
+            }
             evenness.total_load += f64::from(evenness.peak(node).1);
             evenness.total_capacity += f64::from(evenness.capacity[node]);
         }
         evenness
+    }
+
+    /// Whether a node is one of those that the mean is of.
+    fn counts(&self, node: usize) -> bool {
+        self.up[node] && self.capacity[node].is_finite()
+    }
+
+    /// What a replica adds per unit of the shard's leader load.
+    fn share(&self, board: &Board<'_>, shard: usize, leads: bool) -> f32 {
+        share(board, self.resource, shard, leads)
+    }
+
+    /// What goes along with leadership likewise.
+    fn lead_share(&self, board: &Board<'_>, shard: usize) -> f32 {
+        self.share(board, shard, true) - self.share(board, shard, false)
+    }
+
+    /// What goes along with a step likewise.
+    fn goes_along(&self, board: &Board<'_>, step: Step) -> f32 {
+        match step {
+            Step::Lead { shard, .. } => self.lead_share(board, shard),
+            Step::Relocate { shard, slot, .. } => self.share(board, shard, slot == 0),
+        }
+    }
+
+    /// Whether the host would refuse a step that leaves two nodes so full.
+    fn is_refused(board: &Board<'_>, source_after: f32, target_after: f32) -> bool {
+        target_after > board.view.limits.max_utilisation && target_after > source_after
+    }
+
+    /// Utilisation above which a node is brought down.
+    fn start(&self, config: &Config) -> f32 {
+        match self.resource {
+            None => (config.even_start * self.mean()).max(config.even_above),
+            Some(_) => 1.0,
+        }
+    }
+
+    /// Utilisation that it is brought down to.
+    fn even(&self, config: &Config, view: &ClusterView) -> f32 {
+        let even = config.even_within * self.mean();
+        if self.resource.is_none() { even } else { even.max(view.limits.max_utilisation) }
     }
 
     /// A node's fullest point and its load there.
@@ -108,9 +163,24 @@ impl Evenness {
 
     /// The nodes that stand out, and so are to be brought down; but not those of which `busy` is true.
     pub(crate) fn uneven(&self, config: &Config, busy: &[bool]) -> Vec<usize> {
-        let least = (config.even_start * self.mean()).max(config.even_above);
+        let least = self.start(config);
         let stands_out = |node: &usize| self.up[*node] && !busy[*node] && self.utilisation(*node) > least;
         (0..self.capacity.len()).filter(stands_out).collect()
+    }
+
+    fn is_worth_a_note(&self, config: &Config, utilisation: f32) -> bool {
+        match self.resource {
+            None => utilisation > config.even_start * self.mean(),
+            Some(_) => utilisation > 1.0,
+        }
+    }
+
+    /// In words, after "is forecast to be".
+    fn how_full(&self, view: &ClusterView, utilisation: f32) -> String {
+        match self.resource {
+            None => format!("{:.2} times as full as the mean", utilisation / self.mean()),
+            Some(at) => format!("at {:.0} % of its {}", utilisation * 100.0, view.resources[at].metric.name()),
+        }
     }
 
     fn shift(&mut self, node: usize, shard: usize, share: f32) {
@@ -118,9 +188,17 @@ impl Evenness {
         let load = &mut self.load[node * self.points..(node + 1) * self.points];
         let level = &self.level[shard * self.points..(shard + 1) * self.points];
         load.iter_mut().zip(level).for_each(|(load, level)| *load += share * level);
-        if self.up[node] {
+        if self.counts(node) {
             self.total_load += f64::from(self.peak(node).1) - f64::from(before);
         }
+    }
+}
+
+/// What a replica adds to a node per unit of the shard's leader load, of load or of a resource.
+fn share(board: &Board<'_>, resource: Option<usize>, shard: usize, leads: bool) -> f32 {
+    match resource {
+        None => board.share(shard, leads),
+        Some(at) => known(board.view.resources[at].use_of(shard, leads)),
     }
 }
 
@@ -205,26 +283,35 @@ struct Stock {
 struct Search<'s, 'a, 'v> {
     round: &'s mut Round<'a, 'v>,
     evenness: &'s mut Evenness,
+    /// Of load, where a resource is levelled.
+    load: Option<&'s mut Evenness>,
     coolest: Coolest,
     mean_bytes: f32,
     /// By node.
     stock: Vec<Option<Stock>>,
 }
 
-/// Brings the nodes of `uneven` down, until `last` moves are proposed in all. Gives notes on those that it can't.
-pub(crate) fn level(round: &mut Round<'_, '_>, evenness: &mut Evenness, uneven: &[usize], last: usize) -> Vec<String> {
+/// Brings the nodes of `uneven` down, until `last` moves are proposed in all. Gives notes on those that it can't. `load`: where a resource is
+/// levelled, so that no step is proposed that the host refuses for its load.
+pub(crate) fn level(
+    round: &mut Round<'_, '_>,
+    evenness: &mut Evenness,
+    load: Option<&mut Evenness>,
+    uneven: &[usize],
+    last: usize,
+) -> Vec<String> {
     let config = round.config;
     let coolest = Coolest::new(&round.board, config.targets, |node| evenness.utilisation(node));
     let mean_bytes = mean_bytes(round.board.view);
     let entry = |evenness: &Evenness, node: usize| (evenness.utilisation(node).max(0.0).to_bits(), Reverse(node));
     let mut hottest: BinaryHeap<_> = uneven.iter().map(|&node| entry(evenness, node)).collect();
     let stock = (0..round.board.nodes()).map(|_| None).collect();
-    let mut search = Search { round, evenness, coolest, mean_bytes, stock };
+    let mut search = Search { round, evenness, load, coolest, mean_bytes, stock };
     let mut notes = Vec::new();
     while search.round.board.has_room() && search.round.board.proposed() < last && search.round.budget.left() > 0 {
         let Some((was, Reverse(node))) = hottest.pop() else { break };
-        let (now, mean) = (search.evenness.utilisation(node), search.evenness.mean());
-        if now <= config.even_within * mean {
+        let now = search.evenness.utilisation(node);
+        if now <= search.evenness.even(config, search.round.board.view) {
             continue;
         }
         if now.to_bits() != was {
@@ -236,10 +323,10 @@ pub(crate) fn level(round: &mut Round<'_, '_>, evenness: &mut Evenness, uneven: 
                 search.carry_out(node, found);
                 hottest.push(entry(search.evenness, node));
             }
-            None if notes.len() < MAX_NOTES && now > config.even_start * mean => notes.push(format!(
-                "{} is forecast to be {:.2} times as full as the mean, but no move allowed now would bring it down",
+            None if notes.len() < MAX_NOTES && search.evenness.is_worth_a_note(config, now) => notes.push(format!(
+                "{} is forecast to be {}, but no move allowed now would bring it down",
                 search.round.board.node_name(node),
-                now / mean
+                search.evenness.how_full(search.round.board.view, now)
             )),
             None => {}
         }
@@ -257,10 +344,10 @@ impl Search<'_, '_, '_> {
     /// leaves the fuller of its two nodes the least full.
     fn step(&mut self, node: usize) -> Option<Found> {
         let (at, peak) = self.evenness.peak(node);
-        let excess = peak - self.round.config.even_within * self.evenness.mean() * self.evenness.capacity[node];
+        let even = self.evenness.even(self.round.config, self.round.board.view);
+        let excess = peak - even * self.evenness.capacity[node];
         let kept = self.stock[node].take().filter(|stock| stock.at == at);
         let mut stock = kept.unwrap_or_else(|| self.stock(node, at, excess));
-        let even = self.round.config.even_within * self.evenness.mean();
         let lead_first = stock.all >= TRANSFER_SLACK * excess;
         let mut good = None;
         for lead in [lead_first, !lead_first] {
@@ -289,9 +376,9 @@ impl Search<'_, '_, '_> {
             };
             let worth_it = |offer: &Offer| offer.relief > least && offer.worth.is_finite();
             if slot == 0 && board.replicas(shard).len() > 1 {
-                transfers.extend(Some(offer(1.0 - board.share(shard, false), 1.0)).filter(worth_it));
+                transfers.extend(Some(offer(self.evenness.lead_share(board, shard), 1.0)).filter(worth_it));
             }
-            let share = board.share(shard, slot == 0);
+            let share = self.evenness.share(board, shard, slot == 0);
             all += share * level;
             let bytes = board.view.shards.bytes[shard] as f32;
             moves.extend(Some(offer(share, bytes + self.mean_bytes)).filter(worth_it));
@@ -344,18 +431,19 @@ impl Search<'_, '_, '_> {
 
     fn transfer(&mut self, node: usize, offer: Offer) -> Option<Found> {
         let shard = offer.shard as usize;
-        let share = 1.0 - self.round.board.share(shard, false);
+        let share = self.evenness.lead_share(&self.round.board, shard);
         let mut best = None;
         for slot in 1..self.round.board.replicas(shard).len() {
             let target = self.round.board.replicas(shard)[slot];
-            try_target(self.round, self.evenness, node, target, share, Step::Lead { shard, slot }, &mut best);
+            let goals = (&*self.evenness, self.load.as_deref());
+            try_target(self.round, goals, (node, target), share, Step::Lead { shard, slot }, &mut best);
         }
         best
     }
 
     fn relocation(&mut self, node: usize, offer: Offer) -> Option<Found> {
         let (shard, slot) = (offer.shard as usize, offer.slot as usize);
-        let share = self.round.board.share(shard, slot == 0);
+        let share = self.evenness.share(&self.round.board, shard, slot == 0);
         let mut best: Option<Found> = None;
         for target in self.coolest.targets(node) {
             // They come coolest first, and given more they are at least as full as now.
@@ -363,15 +451,8 @@ impl Search<'_, '_, '_> {
             if best.is_some_and(|best| best.fuller_after() <= best.source_after.max(now)) {
                 break;
             }
-            try_target(
-                self.round,
-                self.evenness,
-                node,
-                target,
-                share,
-                Step::Relocate { shard, slot, target },
-                &mut best,
-            );
+            let goals = (&*self.evenness, self.load.as_deref());
+            try_target(self.round, goals, (node, target), share, Step::Relocate { shard, slot, target }, &mut best);
         }
         best
     }
@@ -383,19 +464,29 @@ impl Search<'_, '_, '_> {
             return true;
         }
         let saved: f32 = shifts.into_iter().map(|shift| self.round.outlook.saving(shift, from, points).total).sum();
-        saved >= -ROUNDING * self.evenness.capacity[shifts[0].node]
+        saved >= -ROUNDING * known(self.round.board.view.nodes.capacity[shifts[0].node])
     }
 
     fn carry_out(&mut self, node: usize, found: Found) {
         let (shard, mean) = (found.step.shard(), self.evenness.mean());
-        let before = self.evenness.utilisation(node);
-        let reason = format!(
-            "{} is forecast to be {:.2} times as full as the mean, {} {:.2} times",
-            self.round.board.node_name(node),
-            before / mean,
-            self.round.board.node_name(found.target),
-            self.evenness.utilisation(found.target) / mean,
-        );
+        let (before, target) = (self.evenness.utilisation(node), self.evenness.utilisation(found.target));
+        let view = self.round.board.view;
+        let reason = match self.evenness.resource {
+            None => format!(
+                "{} is forecast to be {:.2} times as full as the mean, {} {:.2} times",
+                self.round.board.node_name(node),
+                before / mean,
+                self.round.board.node_name(found.target),
+                target / mean,
+            ),
+            Some(_) => format!(
+                "{} is forecast to be {}, {} at {:.0} %",
+                self.round.board.node_name(node),
+                self.evenness.how_full(view, before),
+                self.round.board.node_name(found.target),
+                target * 100.0,
+            ),
+        };
         let (shifts, delay) = Outlook::shifts(&self.round.board, found.step);
         let from = self.round.outlook.point_from(delay);
         for shift in shifts {
@@ -405,18 +496,26 @@ impl Search<'_, '_, '_> {
             if let Some(stock) = &mut self.stock[holder] {
                 // It rests from now on.
                 let level = self.evenness.level[shard * self.evenness.points + stock.at];
-                stock.all -= self.round.board.share(shard, slot == 0) * level;
+                stock.all -= self.evenness.share(&self.round.board, shard, slot == 0) * level;
             }
         }
         self.evenness.shift(node, shard, -found.share);
         self.evenness.shift(found.target, shard, found.share);
+        if let Some(load) = &mut self.load {
+            let share = load.goes_along(&self.round.board, found.step);
+            load.shift(node, shard, -share);
+            load.shift(found.target, shard, share);
+        }
         for node in [node, found.target] {
             self.coolest.update(node, self.evenness.utilisation(node));
         }
         // What the fuller of the two nodes is relieved of, for the one step of its peak.
         let step_s = self.round.board.view.step_ms as f32 / 1_000.0;
-        let gain = (before - found.fuller_after()) * self.evenness.capacity[node] * step_s;
-        let urgency = (before / mean - 1.0).clamp(0.0, 1.0);
+        let gain = (before - found.fuller_after()) * known(view.nodes.capacity[node]) * step_s;
+        let urgency = match self.evenness.resource {
+            None => (before / mean - 1.0).clamp(0.0, 1.0),
+            Some(_) => 1.0,
+        };
         self.round.board.propose(found.step, urgency, gain.min(f32::MAX), 0, reason);
     }
 }
@@ -424,9 +523,8 @@ impl Search<'_, '_, '_> {
 /// Keeps a step in `best` if it is allowed, brings the fuller of the two nodes down enough, and more so than what is there.
 fn try_target(
     round: &mut Round<'_, '_>,
-    evenness: &Evenness,
-    node: usize,
-    target: usize,
+    (evenness, load): (&Evenness, Option<&Evenness>),
+    (node, target): (usize, usize),
     share: f32,
     step: Step,
     best: &mut Option<Found>,
@@ -439,9 +537,14 @@ fn try_target(
     let found = Found { step, target, share, source_after, target_after };
     let least_gain = round.config.even_min_gain * evenness.mean();
     let gain = evenness.utilisation(node) - found.fuller_after();
-    // What the host would refuse.
-    let over = target_after > round.board.view.limits.max_utilisation && target_after > source_after;
-    if gain > least_gain && !over && best.is_none_or(|best| found.betters(&best)) {
+    let mut refused = Evenness::is_refused(&round.board, source_after, target_after);
+    if let Some(load) = load {
+        let share = load.goes_along(&round.board, step);
+        let source_after = load.utilisation_with(node, step.shard(), -share);
+        let target_after = load.utilisation_with(target, step.shard(), share);
+        refused |= Evenness::is_refused(&round.board, source_after, target_after);
+    }
+    if gain > least_gain && !refused && best.is_none_or(|best| found.betters(&best)) {
         *best = Some(found);
     }
 }

@@ -10,6 +10,8 @@
 //! - **Patience**: a move must save its price soon after its effect; what pays only later is proposed later, when it is known better.
 //! - **Search**: steps that relieve nodes with expected overload, the best first, each judged as if those before it were done.
 //! - **Evenness**: where a peak stands out nonetheless, it is brought down, leader transfers first (`evenness`).
+//! - **Resources**: what the host would refuse for one is not proposed (`placing_kit::Board`), and a node that is forecast to need more of one than
+//!   it has is brought down likewise.
 //! - **Scale**: only nodes in need are searched, targets are the coolest few (`coolest`), and a budget bounds the work. A round keeps nothing for
 //!   the next: one in which nothing is to be done only reads its columns through, which takes a million shards a fraction of a second.
 

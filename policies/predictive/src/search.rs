@@ -1,4 +1,5 @@
-//! A round: nodes being drained are emptied, then overload is relieved, then what stands out is made even.
+//! A round: nodes being drained are emptied, then overload is relieved, then what stands out is made even, and then resources of which a node
+//! needs more than it has.
 
 use crate::Config;
 use crate::budget::Budget;
@@ -54,12 +55,28 @@ pub(crate) fn plan(config: &Config, excess: &Excess, view: &ClusterView) -> Resu
         overload::relieve(&mut round, last);
     }
     let mut notes = Vec::new();
-    if round.board.proposed() < last && round.board.has_room() && round.budget.left() > 0 {
-        let mut evenness = Evenness::new(config, &round.board);
+    if !has_room(&round, last) {
+        return Ok(Plan { moves: round.board.into_moves(), notes });
+    }
+    let mut load = Evenness::new(config, &round.board, None);
+    let uneven = load.uneven(config, &round.busy);
+    if !uneven.is_empty() {
+        notes = evenness::level(&mut round, &mut load, None, &uneven, last);
+    }
+    for resource in 0..view.resources.len() {
+        if !has_room(&round, last) {
+            break;
+        }
+        let mut evenness = Evenness::new(config, &round.board, Some(resource));
         let uneven = evenness.uneven(config, &round.busy);
         if !uneven.is_empty() {
-            notes = evenness::level(&mut round, &mut evenness, &uneven, last);
+            notes.extend(evenness::level(&mut round, &mut evenness, Some(&mut load), &uneven, last));
         }
     }
     Ok(Plan { moves: round.board.into_moves(), notes })
+}
+
+/// Whether a further move may be looked for: fewer than `last` are proposed, and rules and budget let it.
+fn has_room(round: &Round<'_, '_>, last: usize) -> bool {
+    round.board.proposed() < last && round.board.has_room() && round.budget.left() > 0
 }

@@ -67,6 +67,7 @@ impl Problem {
             columns.replica_offsets.push(columns.replicas.len() as u32);
             columns.last_moved.push(InstantMs(0));
             columns.move_steps.push(1.0);
+            columns.move_cost.push(0.0);
         }
         let capacity = (load.iter().sum::<f64>() / nodes as f64 / UTILISATION) as f32;
         let disk = used_bytes.iter().map(|&bytes| bytes as f64).sum::<f64>() / nodes as f64 / DISK_USE;
@@ -99,6 +100,8 @@ impl Problem {
                 leader_steps: 0.1,
             },
             placement: Vec::new(),
+            resources: Vec::new(),
+            scenarios: None,
             seed: 1,
         };
         Self { view }

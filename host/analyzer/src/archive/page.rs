@@ -44,7 +44,7 @@ impl Archive {
             metric @ (Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes) => {
                 page(&self.operations, query, self.load.keys(), |shard| (shard, metric))
             }
-            metric @ (Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes) => {
+            metric @ (Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes) => {
                 Err(BadQuery::Metric(metric))
             }
         }
@@ -58,7 +58,9 @@ impl Archive {
             Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes => {
                 Ok(heat_map(&self.operations, self.load.keys(), |shard| (shard, metric), spec))
             }
-            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes => Err(BadQuery::Metric(metric)),
+            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes => {
+                Err(BadQuery::Metric(metric))
+            }
         }
     }
 

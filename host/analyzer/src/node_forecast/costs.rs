@@ -41,6 +41,11 @@ impl Sums {
         self.weight = self.weight * FADE + 1.0;
     }
 
+    /// How many ticks it was learned from, those long past counting for less.
+    pub(super) fn ticks(&self) -> f64 {
+        self.weight
+    }
+
     /// Variance of what the fit does not explain.
     pub(super) fn unexplained(&self) -> f64 {
         if self.error_weight > 0.0 { self.errors / self.error_weight } else { 0.0 }

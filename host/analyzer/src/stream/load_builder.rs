@@ -286,7 +286,9 @@ impl LoadBuilder {
             Metric::WriteOps => counts.writes as f64,
             Metric::ReadBytes => counts.read_bytes as f64,
             Metric::WriteBytes => counts.write_bytes as f64,
-            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes => return f32::NAN,
+            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes => {
+                return f32::NAN;
+            }
         };
         (counted / self.spec.sample_rate / (covered_ms as f64 / 1000.0)) as f32
     }

@@ -139,6 +139,7 @@ impl FakeBackend {
                 capacity_bytes: 1 << 30,
                 draining: state == NodeState::Draining,
             },
+            capacities: if id.0 == 1 { [(Metric::CpuMillicores, 8_000.0)].into() } else { Default::default() },
             labels: if id.0 == 1 { ["disk=ssd".parse().unwrap()].into() } else { Default::default() },
             state,
             load: if id.0 == 3 { f32::NAN } else { 300.0 },

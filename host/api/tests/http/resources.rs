@@ -38,6 +38,7 @@ async fn placement_rules_are_told_and_shown() {
     let set = server.json(Method::PUT, "/v1/keyspaces/t/rules", json!({})).await;
     assert_eq!(set.json::<Value>().await.unwrap(), anywhere);
     assert_eq!(server.read("/v1/nodes").await[0]["labels"], json!(["disk=ssd"]));
+    assert_eq!(server.read("/v1/nodes").await[0]["resources"], json!({ "cpu-millicores": 8000.0 }));
 }
 
 #[tokio::test]

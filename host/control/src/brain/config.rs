@@ -64,6 +64,10 @@ pub struct BrainConfig {
     pub seed: u64,
     /// How long a move of data takes.
     pub move_pace: MovePace,
+    /// Load units times seconds that copying a MiB costs either end.
+    pub copy_cost_per_mib: f32,
+    /// Whether placers are shown joint scenarios of the hottest shards.
+    pub scenarios: bool,
     /// Load of a follower per unit of leader load, before any was measured.
     pub follower_share: f32,
     /// A policy's state is saved each time it has served so many steps: what a trap can cost at most to observe again.
@@ -81,6 +85,9 @@ pub struct BrainConfig {
     pub recording: Recording,
 }
 
+/// Load units times seconds that copying a MiB costs either end, by default: what scenario files take for it unless told otherwise. A node of
+/// 10 000 load units per second that copies 50 MiB/s gives a twentieth of itself to it.
+const COPY_COST_PER_MIB: f32 = 10.0;
 /// Quantiles forecast by default.
 const QUANTILES: [f32; 6] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.97];
 
@@ -105,6 +112,8 @@ impl Default for BrainConfig {
             check: CheckSettings::default(),
             seed: 0,
             move_pace: MovePace::Steps(6.0),
+            copy_cost_per_mib: COPY_COST_PER_MIB,
+            scenarios: true,
             // Reads 80 %, writes 20 %, default weights: 0.2 of 1.2.
             follower_share: 1.0 / 6.0,
             save_every_steps: 12,

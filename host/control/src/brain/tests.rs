@@ -5,6 +5,7 @@ mod explain;
 mod fakes;
 mod insights;
 mod policies;
+mod scarce;
 mod seats;
 mod swaps;
 mod what_if;
@@ -55,6 +56,7 @@ fn observed(step: u64, shards: &[(&[u64], f32)]) -> Observation {
         capacity: 100.0,
         used_bytes: 0,
         capacity_bytes: 1 << 40,
+        resources: BTreeMap::new(),
     };
     let shard = |(id, (replicas, load)): (u64, &(&[u64], f32))| ShardObservation {
         id: ShardId(id),
@@ -64,6 +66,7 @@ fn observed(step: u64, shards: &[(&[u64], f32)]) -> Observation {
         bytes: 1 << 20,
         leader_load: *load,
         follower_load: load / 6.0,
+        uses: BTreeMap::new(),
     };
     Observation {
         now: InstantMs(START + step * STEP_MS),

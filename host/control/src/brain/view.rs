@@ -1,9 +1,13 @@
 //! What placers see, and what their plans are checked against: the cluster as it is measured and forecast.
 
 use super::{Brain, RoundRules};
+use isobar_analyzer::{Marginal, joint_scenarios};
+use isobar_model::cluster_view::MAX_SCENARIO_SHARDS;
 use isobar_model::{ClusterView, InstantMs, Mode, NodeState};
-use isobar_planner::{NodeFact, RoundInput, ShardFact, ViewInput};
+use isobar_planner::{NodeFact, RoundInput, ScenarioFacts, ShardFact, ViewInput};
 use isobar_ports::{Observation, ShardObservation};
+
+const MIB: f64 = 1_048_576.0;
 
 /// Which shards a view lists; the rest is background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ impl Brain {
             used_bytes: node.used_bytes,
             capacity_bytes: node.capacity_bytes,
             labels: rules.labels.get(&node.id).cloned().unwrap_or_default(),
+            resources: node.resources.clone(),
         });
         let width = quantiles.len() * self.config.horizon_steps as usize;
         let shards = observation.shards.iter().map(|shard| {
@@ -56,21 +61,48 @@ impl Brain {
                 predicted,
                 last_moved: self.last_moved.get(&shard.id).copied().unwrap_or_default(),
                 move_steps: self.config.move_pace.steps(shard.bytes, self.config.step_ms),
+                move_cost: self.config.copy_cost_per_mib * (shard.bytes as f64 / MIB) as f32,
+                uses: self.uses.of(shard.id),
                 in_scope: scope == Scope::Everything || mode != Mode::Observe,
             }
         });
+        let shards: Vec<ShardFact> = shards.collect();
+        let scenarios = match scope {
+            Scope::Policies if self.config.scenarios => self.scenarios(&shards),
+            // Nobody reads them: the plan check judges by the median.
+            Scope::Policies | Scope::Everything => None,
+        };
         ViewInput {
             now: observation.now,
             step_ms: self.config.step_ms,
             steps: self.config.horizon_steps,
             quantiles: quantiles.clone(),
             nodes: nodes.collect(),
-            shards: shards.collect(),
+            shards,
             moving: observation.moving.clone(),
             limits: self.config.limits,
             placement: rules.placement.clone(),
+            scenarios,
             seed,
         }
+    }
+
+    /// What the hottest shards in scope may do together, hottest by the highest value that is forecast of them.
+    fn scenarios(&self, shards: &[ShardFact]) -> Option<ScenarioFacts> {
+        let feared = |shard: &ShardFact| shard.predicted.iter().copied().fold(0.0, f32::max);
+        let mut hottest: Vec<(f32, &ShardFact)> =
+            shards.iter().filter(|shard| shard.in_scope).map(|shard| (feared(shard), shard)).collect();
+        let by = |a: &(f32, &ShardFact), b: &(f32, &ShardFact)| b.0.total_cmp(&a.0).then(a.1.id.cmp(&b.1.id));
+        if hottest.len() > MAX_SCENARIO_SHARDS {
+            hottest.select_nth_unstable_by(MAX_SCENARIO_SHARDS, by);
+            hottest.truncate(MAX_SCENARIO_SHARDS);
+        }
+        hottest.sort_by(by);
+        let marginals: Vec<Marginal<'_>> =
+            hottest.iter().map(|(_, shard)| Marginal { shard: shard.id, paths: &shard.predicted }).collect();
+        let steps = self.config.horizon_steps as usize;
+        let found = joint_scenarios(&self.history, steps, &self.config.quantiles, &marginals)?;
+        Some(ScenarioFacts { shards: found.shards, count: found.count as u32, values: found.values })
     }
 
     /// Leader load over the last closed step, where that is recent; else over the last tick. In a burst, over its last ticks. Of a shard whose

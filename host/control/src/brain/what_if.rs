@@ -193,6 +193,16 @@ impl Brain {
                 shard.last_moved = fleet.observation.now;
             }
         }
+        if let Some(scenarios) = &mut input.scenarios {
+            let width = (scenarios.count * input.steps) as usize;
+            let keyspaces: BTreeMap<ShardId, KeyspaceId> =
+                input.shards.iter().map(|shard| (shard.id, shard.keyspace)).collect();
+            for (shard, values) in scenarios.shards.iter().zip(scenarios.values.chunks_exact_mut(width.max(1))) {
+                if let Some(factor) = keyspaces.get(shard).and_then(|keyspace| supposed.load.get(keyspace)) {
+                    values.iter_mut().for_each(|load| *load *= factor);
+                }
+            }
+        }
         add_nodes(&mut input, supposed.added_nodes);
         input.build()
     }
@@ -273,9 +283,10 @@ impl Imagined {
 
 /// Nodes with numbers and zones that nobody has, as large as the median one.
 fn add_nodes(input: &mut ViewInput, count: u32) {
-    let mut capacities: Vec<(f32, u64)> = input.nodes.iter().map(|node| (node.capacity, node.capacity_bytes)).collect();
-    capacities.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(&(capacity, capacity_bytes)) = capacities.get(capacities.len() / 2) else { return };
+    let mut by_capacity: Vec<&NodeFact> = input.nodes.iter().collect();
+    by_capacity.sort_by(|a, b| a.capacity.total_cmp(&b.capacity));
+    let Some(&median) = by_capacity.get(by_capacity.len() / 2) else { return };
+    let (capacity, capacity_bytes, resources) = (median.capacity, median.capacity_bytes, median.resources.clone());
     let first = input.nodes.iter().map(|node| node.id.0).max().unwrap_or(0) + 1;
     let first_zone = input.nodes.iter().map(|node| node.zone.0).max().unwrap_or(0).saturating_add(1);
     let added = (0..count.min(MAX_ADDED_NODES)).map(|i| NodeFact {
@@ -286,6 +297,7 @@ fn add_nodes(input: &mut ViewInput, count: u32) {
         used_bytes: 0,
         capacity_bytes,
         labels: BTreeSet::new(),
+        resources: resources.clone(),
     });
     input.nodes.extend(added);
 }

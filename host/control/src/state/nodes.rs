@@ -5,7 +5,9 @@ use crate::state::ControlState;
 use crate::state::events::EventKind;
 use crate::state::settings::Settings;
 use isobar_model::ids::MAX_ID;
-use isobar_model::{Migration, Node, NodeId, Stage};
+use isobar_model::resources::check_capacities;
+use isobar_model::{Capacities, Migration, Node, NodeId, Stage};
+use std::collections::BTreeMap;
 
 /// Nodes of a cluster: what one control group is meant for.
 const MAX_NODES: usize = 1_000;
@@ -87,6 +89,35 @@ impl ControlState {
         Ok(ControlReply::Done)
     }
 
+    /// What nodes can give beside load; those that are missing declare nothing.
+    #[must_use]
+    pub fn capacities(&self) -> &BTreeMap<NodeId, Capacities> {
+        &self.capacities
+    }
+
+    pub(super) fn set_capacities(&mut self, node: NodeId, capacities: Capacities) -> Result<ControlReply, Refusal> {
+        self.node(node)?;
+        check_capacities(&capacities).map_err(Refusal::invalid)?;
+        if self.capacities.get(&node).map_or(capacities.is_empty(), |known| *known == capacities) {
+            return Ok(ControlReply::Done);
+        }
+        let told: Vec<String> =
+            capacities.iter().map(|(metric, amount)| format!("{}={amount}", metric.name())).collect();
+        let told = told.join(" ");
+        let text = if told.is_empty() {
+            format!("node {node} declares no capacity beside load")
+        } else {
+            format!("node {node} declares {told}")
+        };
+        if capacities.is_empty() {
+            self.capacities.remove(&node);
+        } else {
+            self.capacities.insert(node, capacities);
+        }
+        self.event(EventKind::Node, text, &[("node", node.to_string()), ("capacities", told)]);
+        Ok(ControlReply::Done)
+    }
+
     pub(super) fn set_draining(&mut self, node: NodeId, draining: bool) -> Result<ControlReply, Refusal> {
         self.node(node)?;
         if let Some(known) = self.nodes.get_mut(&node).filter(|known| known.draining != draining) {
@@ -117,6 +148,7 @@ impl ControlState {
         }
         self.nodes.remove(&node);
         self.forget_labels(node);
+        self.capacities.remove(&node);
         self.event(EventKind::Node, format!("node {node} removed"), &[("node", node.to_string())]);
         Ok(ControlReply::Done)
     }

@@ -562,8 +562,8 @@ fn a_snapshot_from_before_there_were_default_forecasters_is_read() {
     let mut state = formed(2);
     ok(&mut state, create("t", 1, ShardCount::Even(3)));
     let mut old = state.snapshot().to_vec();
-    // What is last in the state is what they lack: two empty maps, and before these the default forecaster.
-    for version in [3, 2] {
+    // What is last in the state is what they lack: the capacities' empty map, before it two of placement, before these the default forecaster.
+    for version in [4, 3, 2] {
         let lacking = if version == 3 { vec![0, 0] } else { vec![0] };
         assert_eq!(old.split_off(old.len() - lacking.len()), lacking);
         old[0] = version;
@@ -603,6 +603,28 @@ fn nodes_say_what_they_are_and_keyspaces_what_they_ask() {
     assert_eq!(restored, state);
     ok(&mut state, set(t, &PlacementRules::default()));
     assert!(!state.placement_rules().contains_key(&t));
+}
+
+#[test]
+fn nodes_declare_what_else_they_can_give() {
+    use isobar_model::Metric;
+    let mut state = formed(2);
+    let set = |node, metric, amount: f32| ControlCommand::SetCapacities {
+        node: NodeId(node),
+        capacities: [(metric, amount)].into(),
+    };
+    ok(&mut state, set(1, Metric::CpuMillicores, 8_000.0));
+    assert_eq!(state.capacities()[&NodeId(1)][&Metric::CpuMillicores], 8_000.0);
+    assert_eq!(refused(&mut state, set(9, Metric::CpuMillicores, 8_000.0)), RefusalKind::NotFound);
+    assert_eq!(refused(&mut state, set(1, Metric::Load, 8_000.0)), RefusalKind::Invalid);
+    assert_eq!(refused(&mut state, set(1, Metric::ReadOps, -1.0)), RefusalKind::Invalid);
+    let mut restored = ControlState::default();
+    restored.restore(&state.snapshot()).unwrap();
+    assert_eq!(restored, state);
+    ok(&mut state, set(2, Metric::NetworkBytes, 1e9));
+    ok(&mut state, ControlCommand::RemoveNode { node: NodeId(2) });
+    ok(&mut state, ControlCommand::SetCapacities { node: NodeId(1), capacities: Default::default() });
+    assert!(state.capacities().is_empty());
 }
 
 /// Parts of the archive are named, kept from the collector, and in the snapshot.

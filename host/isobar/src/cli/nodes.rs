@@ -80,8 +80,20 @@ impl NodeCommand {
 
 fn table(nodes: &[NodeInfo]) -> Table {
     let mut table = Table::new(&[
-        "node", "zone", "state", "load", "capacity", "used %", "leaders", "replicas", "stored", "cpu m", "memory",
-        "http", "labels",
+        "node",
+        "zone",
+        "state",
+        "load",
+        "capacity",
+        "used %",
+        "leaders",
+        "replicas",
+        "stored",
+        "cpu m",
+        "memory",
+        "http",
+        "resources",
+        "labels",
     ]);
     for n in nodes {
         table.row([
@@ -97,10 +109,18 @@ fn table(nodes: &[NodeInfo]) -> Table {
             or_dash(n.usage.and_then(|usage| usage.cpu_millicores).map(f32::round)),
             or_dash(n.usage.and_then(|usage| usage.memory_bytes).map(bytes)),
             n.http_addr.clone(),
+            resources(n),
             if n.labels.is_empty() { "-".to_owned() } else { n.labels.join(" ") },
         ]);
     }
     table
+}
+
+/// What a node declares beside load and bytes.
+fn resources(node: &NodeInfo) -> String {
+    let told: Vec<String> =
+        node.resources.iter().map(|(metric, amount)| format!("{}={amount}", metric.name())).collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(" ") }
 }
 
 /// What a process uses, beside what it may use at most.

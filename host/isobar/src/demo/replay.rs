@@ -101,6 +101,7 @@ impl Stage {
             data: plot.out.join(name),
             first_port: Some(plot.port),
             capacity: scenario.capacity,
+            capacities: isobar_model::Capacities::new(),
             settings,
             // The arms bind their own.
             default_forecaster: None,

@@ -325,7 +325,8 @@ impl Backend for NodeBackend {
             | Metric::WriteBytes
             | Metric::StorageIops
             | Metric::CpuMillicores
-            | Metric::MemoryBytes) => controller
+            | Metric::MemoryBytes
+            | Metric::NetworkBytes) => controller
                 .with_archive(|archive| archive.heat_map(metric, spec))
                 .map_err(|error| BackendError::Invalid(error.to_string()))?,
         };

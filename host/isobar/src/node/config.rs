@@ -3,7 +3,8 @@
 use isobar_api::check_bind;
 use isobar_control::Settings;
 use isobar_model::placement_rules::MAX_LABELS;
-use isobar_model::{Label, Mode, NodeId, ZoneId};
+use isobar_model::resources::check_capacities;
+use isobar_model::{Capacities, Label, Mode, NodeId, ZoneId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub(crate) struct NodeConfig {
     pub(crate) capacity: f32,
     /// Bytes it can store.
     pub(crate) capacity_bytes: u64,
+    /// What else it can give.
+    pub(crate) capacities: Capacities,
     /// The control voters and where nodes reach them, the same on every node.
     pub(crate) control: BTreeMap<NodeId, String>,
     /// Token that clients must send.
@@ -61,6 +64,7 @@ impl NodeConfig {
             "--capacity must be a number of load units per second above 0, not {}",
             self.capacity
         );
+        check_capacities(&self.capacities).map_err(anyhow::Error::msg)?;
         anyhow::ensure!(
             self.labels.len() <= MAX_LABELS,
             "a node has at most {MAX_LABELS} labels, not {}: leave some out",

@@ -30,7 +30,7 @@ use directory::Directory;
 use handlers::{DirectoryHandler, KvHandler, ProposeHandler, SamplesHandler};
 use isobar_api::{Api, ApiConfig, EventLog};
 use isobar_control::{ControlCommand, ControlState, Settings};
-use isobar_model::{Label, Node, NodeId, ShardMap};
+use isobar_model::{Capacities, Label, Node, NodeId, ShardMap};
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::transport::{AddressBook, PeerIdentity, PeerNetwork, TcpPeers};
 use isobar_raft::{ControlGroup, NodeStorage, RaftHub, RaftTiming, ShardHost, ShardHostConfig};
@@ -201,7 +201,8 @@ impl RunningNode {
             ControlCommand::BeginWithForecaster { policy: config.default_forecaster },
             ControlCommand::FormCluster { cluster: config.cluster.clone(), settings: config.settings },
         ];
-        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, node, config.labels));
+        let said = Said { node, labels: config.labels, capacities: config.capacities };
+        tasks.spawn(join(Arc::clone(&control), config.cluster.clone(), founding, said));
 
         let backend = NodeBackend {
             id: config.id,
@@ -280,14 +281,16 @@ impl RunningNode {
     }
 }
 
-/// Forms the cluster by these commands where there is none, and makes this node known; tried until it is.
-async fn join(
-    control: Arc<Control>,
-    cluster: String,
-    founding: [ControlCommand; 2],
+/// What a node says of itself when it joins.
+struct Said {
     node: Node,
     labels: BTreeSet<Label>,
-) {
+    capacities: Capacities,
+}
+
+/// Forms the cluster by these commands where there is none, and makes this node known; tried until it is.
+async fn join(control: Arc<Control>, cluster: String, founding: [ControlCommand; 2], said: Said) {
+    let Said { node, labels, capacities } = said;
     loop {
         let outcome = async {
             if control.voters.first() == Some(&node.id) {
@@ -296,7 +299,8 @@ async fn join(
                 }
             }
             control.command(ControlCommand::RegisterNode { cluster: cluster.clone(), node: node.clone() }).await?;
-            control.command(ControlCommand::SetLabels { node: node.id, labels: labels.clone() }).await
+            control.command(ControlCommand::SetLabels { node: node.id, labels: labels.clone() }).await?;
+            control.command(ControlCommand::SetCapacities { node: node.id, capacities: capacities.clone() }).await
         };
         match outcome.await {
             Ok(_) => return,

@@ -1,13 +1,14 @@
 //! From the counters of all nodes to what the brain sees: the live half of the `Fleet` port's *observe*.
 
 use crate::node::services::NodeSamples;
-use isobar_analyzer::{NodeLoad, ShardLoad};
+use isobar_analyzer::{NodeLoad, ShardLoad, UnitCosts};
 use isobar_control::ControlState;
 use isobar_model::{
-    InFlight, InstantMs, LoadWeights, MigrationKind, NodeId, NodeMetric, NodeState, ProcessUsage, ShardId,
+    InFlight, InstantMs, LoadWeights, Metric, MigrationKind, NodeId, NodeMetric, NodeResource, NodeState, ProcessUsage,
+    ReplicaUse, Shard, ShardId,
 };
 use isobar_ports::{NodeObservation, Observation, ShardObservation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rounds a node may miss before it counts as down rather than suspect: three ticks, as a restart takes less.
 const MISSED_UNTIL_DOWN: u32 = 3;
@@ -65,6 +66,9 @@ pub(crate) struct Baseline {
     used: BTreeMap<NodeId, u64>,
     usage: BTreeMap<NodeId, Used>,
 }
+
+/// What a load unit costs a node, by figure; those that are missing: not found out yet.
+pub(crate) type Costs = BTreeMap<NodeMetric, UnitCosts>;
 
 /// What one round of questions to all nodes gave.
 pub(crate) type Round = BTreeMap<NodeId, Option<NodeSamples>>;
@@ -204,9 +208,55 @@ impl Baseline {
         }
     }
 
-    /// What the brain sees at `now`, `span_ms` after the round before.
-    pub(crate) fn observation(&self, state: &ControlState, now: InstantMs, span_ms: u64) -> Observation {
+    /// What a shard's replicas used of a metric; none: not measured. What requests ask for is counted shard by shard: reads where they are served,
+    /// writes on each replica. Of what only whole processes tell, a replica takes what its load costs.
+    fn uses(&self, shard: ShardId, metric: Metric, costs: &Costs) -> Option<ReplicaUse> {
+        let counted = |part: fn(&Rates) -> f64, follows: f32| {
+            let leader = part(self.rates.get(&shard)?) as f32;
+            Some(ReplicaUse { leader, follower: leader * follows })
+        };
+        match metric {
+            Metric::Load => None,
+            Metric::ReadOps => counted(|rates| rates.reads, 0.0),
+            Metric::ReadBytes => counted(|rates| rates.read_bytes, 0.0),
+            Metric::WriteOps => counted(|rates| rates.writes, 1.0),
+            Metric::WriteBytes => counted(|rates| rates.write_bytes, 1.0),
+            Metric::StorageIops | Metric::CpuMillicores | Metric::MemoryBytes | Metric::NetworkBytes => {
+                let UnitCosts { led, followed } = *costs.get(&of_process(metric)?)?;
+                let (leader_load, follower_load) = self.load(shard);
+                let used = ReplicaUse { leader: led * leader_load, follower: followed * follower_load };
+                (used.leader.is_finite() && used.follower.is_finite()).then_some(used)
+            }
+        }
+    }
+
+    /// What a node uses of a metric beside what its shards account for; NaN: not known, or all of it is counted shard by shard.
+    fn idle(&self, node: NodeId, metric: Metric, shards: &[&Shard], costs: &Costs) -> f32 {
+        let told = self.usage.get(&node).and_then(|used| used.figures.get(&of_process(metric)?).copied());
+        let Some(told) = told else { return f32::NAN };
+        let of_shards = shards.iter().filter(|shard| shard.is_on(node)).filter_map(|shard| {
+            let used = self.uses(shard.id, metric, costs)?;
+            Some(if shard.leader == Some(node) { used.leader } else { used.follower })
+        });
+        (told - of_shards.sum::<f32>()).max(0.0)
+    }
+
+    /// What the brain sees at `now`, `span_ms` after the round before; `costs` are what load was found to cost.
+    pub(crate) fn observation(&self, state: &ControlState, now: InstantMs, span_ms: u64, costs: &Costs) -> Observation {
         let settings = state.settings();
+        let declared: BTreeSet<Metric> = state.capacities().values().flat_map(BTreeMap::keys).copied().collect();
+        let all_shards: Vec<&Shard> = if declared.is_empty() { vec![] } else { state.map().shards.values().collect() };
+        let resources = |node: NodeId| {
+            let of = |&metric: &Metric| {
+                let capacity = state.capacities().get(&node).and_then(|of_node| of_node.get(&metric));
+                let idle = self.idle(node, metric, &all_shards, costs);
+                (metric, NodeResource { capacity: capacity.copied().unwrap_or(0.0), idle })
+            };
+            declared.iter().map(of).collect()
+        };
+        let uses = |shard: ShardId| {
+            declared.iter().filter_map(|&metric| Some((metric, self.uses(shard, metric, costs)?))).collect()
+        };
         let nodes = state.nodes().values().map(|node| NodeObservation {
             id: node.id,
             zone: node.zone,
@@ -214,6 +264,7 @@ impl Baseline {
             capacity: node.capacity,
             used_bytes: self.used(node.id),
             capacity_bytes: node.capacity_bytes,
+            resources: resources(node.id),
         });
         let map = state.map();
         let shards = map.shards.values().map(|shard| {
@@ -231,6 +282,7 @@ impl Baseline {
                 bytes: self.bytes(shard.id),
                 leader_load,
                 follower_load,
+                uses: uses(shard.id),
             }
         });
         let declared_ms = u64::from(settings.move_steps) * u64::from(settings.step_ms);
@@ -245,6 +297,17 @@ impl Baseline {
             leader_only: migration.kind == MigrationKind::Leader,
         });
         Observation { now, span_ms, nodes: nodes.collect(), shards: shards.collect(), moving: moving.collect() }
+    }
+}
+
+/// The figure of a process that a metric is; none: it is counted shard by shard.
+fn of_process(metric: Metric) -> Option<NodeMetric> {
+    match metric {
+        Metric::StorageIops => Some(NodeMetric::StorageIops),
+        Metric::CpuMillicores => Some(NodeMetric::CpuMillicores),
+        Metric::MemoryBytes => Some(NodeMetric::MemoryBytes),
+        Metric::NetworkBytes => Some(NodeMetric::NetworkBytes),
+        Metric::Load | Metric::ReadOps | Metric::WriteOps | Metric::ReadBytes | Metric::WriteBytes => None,
     }
 }
 
@@ -336,6 +399,29 @@ mod tests {
         assert!(known && load.is_nan() && span.is_none(), "its followers saw no reads, but it may have");
         // Ten a second in both ticks, not twenty in the last.
         assert_eq!(take(40, told(1, 1_300, 0)), (true, 10.0, Some(20_000)));
+    }
+
+    #[test]
+    fn what_is_declared_is_seen_as_it_is_counted_or_as_load_costs() {
+        let (mut state, mut baseline) = (state(), Baseline::default());
+        let none = baseline.observation(&state, InstantMs(0), 0, &Costs::new());
+        assert!(none.nodes.iter().all(|node| node.resources.is_empty()), "nobody declares anything");
+        let declared = [Metric::CpuMillicores, Metric::ReadBytes, Metric::NetworkBytes].map(|metric| (metric, 1_000.0));
+        let command = ControlCommand::SetCapacities { node: NodeId(2), capacities: declared.into() };
+        state.command(InstantMs(0), command).into_result().unwrap();
+        for (at_s, reads, cpu_ms) in [(10, 0, 0), (20, 100, 500)] {
+            baseline.take(&state, &round(told(1, reads, cpu_ms)), InstantMs(at_s * 1000), 1.0);
+        }
+        // Ten reads a second are ten load units, of which each costs the leader three millicores, and of followers there is no load.
+        let costs = Costs::from([(NodeMetric::CpuMillicores, UnitCosts { led: 3.0, followed: 2.0 })]);
+        let seen = baseline.observation(&state, InstantMs(20_000), 10_000, &costs);
+        let of = |leader: f32| ReplicaUse { leader, follower: 0.0 };
+        assert_eq!(seen.shards[0].uses, [(Metric::CpuMillicores, of(30.0)), (Metric::ReadBytes, of(1_000.0))].into());
+        let cpu = |node: usize| seen.nodes[node].resources[&Metric::CpuMillicores];
+        assert_eq!(cpu(0), NodeResource { capacity: 0.0, idle: 20.0 }, "of 50 it used, 30 are its shard's");
+        assert_eq!(cpu(1), NodeResource { capacity: 1_000.0, idle: 0.0 });
+        assert!(seen.nodes[0].resources[&Metric::ReadBytes].idle.is_nan());
+        assert!(seen.nodes[0].resources[&Metric::NetworkBytes].idle.is_nan(), "its system does not tell");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The cluster as it would be with some moves done: what the rules look at.
 
+use super::gauge::{After, Gauge};
 use crate::view::median_of;
 use isobar_model::{Action, ClusterView, InstantMs, KeyspaceId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,8 @@ pub(crate) struct Picture {
     moving: BTreeSet<ShardId>,
     /// Shards moved in this round.
     moved: BTreeSet<usize>,
-    /// Present load by node.
-    load: Vec<f32>,
-    /// Expected load, `later[node * steps + step]`.
-    later: Vec<f32>,
+    /// Load, and what else nodes have only so much of, in the view's order.
+    gauges: Vec<Gauge>,
     /// Moves of data by node.
     in_flight: Vec<u32>,
     /// Bytes by node, those to come included.
@@ -29,25 +28,16 @@ pub(crate) struct Picture {
     least_held: BTreeMap<(u32, KeyspaceId), u32>,
 }
 
-/// Utilisation of source and target once a move is done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct After {
-    /// By the present load.
-    pub(super) now: (f32, f32),
-    /// By the peak of the expected load from the move's end until the shard may move again.
-    pub(super) later: (f32, f32),
-}
-
 impl Picture {
     /// The view's own state, with the moves in flight taken as done.
     pub(super) fn new(view: &ClusterView, expected: &[f32]) -> Self {
-        let (nodes, steps) = (view.nodes.ids.len(), view.steps as usize);
+        let nodes = view.nodes.ids.len();
+        let resources = 0..view.resources.len();
         let mut picture = Self {
             replicas: BTreeMap::new(),
             moving: view.moving.iter().map(|m| m.shard).collect(),
             moved: BTreeSet::new(),
-            load: view.nodes.load.clone(),
-            later: view.nodes.background.clone(),
+            gauges: std::iter::once(None).chain(resources.map(Some)).map(|of| Gauge::new(view, of)).collect(),
             in_flight: vec![0; nodes],
             used_bytes: view.nodes.used_bytes.clone(),
             moves: 0,
@@ -55,12 +45,12 @@ impl Picture {
             most_held: held(view),
             least_held: held(view),
         };
-        picture.later.resize(nodes * steps, 0.0);
         for shard in 0..view.shards.ids.len() {
+            let path = |step| expected_at(view, expected, shard, step);
             for (i, &node) in view.shards.replicas_of(shard).iter().enumerate() {
-                let part = part(view, shard, i == 0);
-                for step in 0..steps {
-                    picture.later[node as usize * steps + step] += expected_at(view, expected, shard, step) * part;
+                for gauge in &mut picture.gauges {
+                    let part = gauge.part(view, shard, i == 0);
+                    gauge.expect(view, node as usize, part, path);
                 }
             }
         }
@@ -136,27 +126,21 @@ impl Picture {
         if self.moved.contains(&shard) { view.now } else { view.shards.last_moved[shard] }
     }
 
-    /// The busier of present and expected peak utilisation of a node: what drains sort destinations by.
+    /// The busier of present and expected peak utilisation of a node, by its scarcest: what drains sort destinations by.
     pub(crate) fn utilisation(&self, view: &ClusterView, node: usize) -> f32 {
-        let steps = view.steps as usize;
-        let later = &self.later[node * steps..(node + 1) * steps];
-        ratio(later.iter().copied().fold(self.load[node], f32::max), view.nodes.capacity[node])
+        self.gauges.iter().map(|gauge| gauge.utilisation(view, node)).fold(0.0, f32::max)
     }
 
-    pub(super) fn utilisation_after(
-        &self,
-        view: &ClusterView,
+    /// What source and target would be at once the move is done: by load, then by each resource that goes along.
+    pub(super) fn utilisation_after<'a>(
+        &'a self,
+        view: &'a ClusterView,
         expected: &[f32],
         shard: usize,
         action: Action,
         from: usize,
         to: usize,
-    ) -> After {
-        let moved = self.part_moved(view, shard, action, from);
-        let load = view.shards.leader_load[shard] * moved;
-        let capacity = |node: usize| view.nodes.capacity[node];
-        let now = (ratio(self.load[from] - load, capacity(from)), ratio(self.load[to] + load, capacity(to)));
-
+    ) -> impl Iterator<Item = After> + 'a {
         let steps = view.steps as usize;
         let duration = match action {
             Action::MoveReplica { .. } => view.shards.move_steps[shard],
@@ -170,13 +154,13 @@ impl Picture {
         let arrival = (duration.max(0.0).ceil() as usize).min(steps.saturating_sub(1));
         let stays = view.limits.cool_down_ms.div_ceil(u64::from(view.step_ms.max(1))).max(1);
         let leaves = arrival.saturating_add(usize::try_from(stays).unwrap_or(usize::MAX)).min(steps);
-        let mut later = if steps == 0 { now } else { (0.0, 0.0) };
-        for step in arrival..leaves {
-            let load = expected_at(view, expected, shard, step) * moved;
-            later.0 = f32::max(later.0, ratio(self.later[from * steps + step] - load, capacity(from)));
-            later.1 = f32::max(later.1, ratio(self.later[to * steps + step] + load, capacity(to)));
-        }
-        After { now, later }
+        let leads = self.leads(view, shard, from);
+        let path: Vec<f32> = (arrival..leaves).map(|step| expected_at(view, expected, shard, step)).collect();
+        self.gauges.iter().filter_map(move |gauge| {
+            let moved = gauge.moved(view, shard, action, leads);
+            let load = view.shards.leader_load[shard] * moved;
+            gauge.goes_along(moved).then(|| gauge.after(view, (from, to), load, moved, arrival, &path))
+        })
     }
 
     /// Takes a move as done. Moves that name no replica change nothing: the rules refused them, or they came from the past.
@@ -196,7 +180,7 @@ impl Picture {
             self.in_flight[from] += 1;
             self.in_flight[to] += 1;
         }
-        let moved = self.part_moved(view, shard, action, from);
+        let leads = self.leads(view, shard, from);
         // A move in flight may have switched already: the view then shows the source no more.
         let Some(at) = replicas.iter().position(|&node| node as usize == from) else { return };
         if is_data {
@@ -217,29 +201,17 @@ impl Picture {
             let Some(then) = replicas.iter().position(|&node| node as usize == to) else { return };
             replicas.swap(at, then);
         }
-        let load = view.shards.leader_load[shard] * moved;
-        self.load[from] -= load;
-        self.load[to] += load;
-        let steps = view.steps as usize;
-        for step in 0..steps {
-            let load = expected_at(view, expected, shard, step) * moved;
-            self.later[from * steps + step] -= load;
-            self.later[to * steps + step] += load;
+        for gauge in &mut self.gauges {
+            let moved = gauge.moved(view, shard, action, leads);
+            gauge.shift(view, (from, to), view.shards.leader_load[shard], moved, |step| {
+                expected_at(view, expected, shard, step)
+            });
         }
         self.replicas.insert(shard, replicas);
     }
 
-    /// Share of the leader load that goes along.
-    fn part_moved(&self, view: &ClusterView, shard: usize, action: Action, from: usize) -> f32 {
-        let leads = self.replicas(view, shard).first().is_some_and(|&leader| leader as usize == from);
-        match action {
-            Action::TransferLeader(_) => 1.0 - view.shards.follower_share[shard],
-            Action::MoveReplica { .. }
-            | Action::AddReplica(_)
-            | Action::RemoveReplica(_)
-            | Action::Split
-            | Action::MergeWith(_) => part(view, shard, leads),
-        }
+    fn leads(&self, view: &ClusterView, shard: usize, node: usize) -> bool {
+        self.replicas(view, shard).first().is_some_and(|&leader| leader as usize == node)
     }
 }
 
@@ -256,10 +228,6 @@ fn held(view: &ClusterView) -> BTreeMap<(u32, KeyspaceId), u32> {
     held
 }
 
-fn part(view: &ClusterView, shard: usize, leads: bool) -> f32 {
-    if leads { 1.0 } else { view.shards.follower_share[shard] }
-}
-
 fn expected_at(view: &ClusterView, expected: &[f32], shard: usize, step: usize) -> f32 {
     let steps = view.steps as usize;
     let from_view = || {
@@ -267,15 +235,4 @@ fn expected_at(view: &ClusterView, expected: &[f32], shard: usize, step: usize) 
         view.shards.predicted.get(row + step).copied().unwrap_or(0.0)
     };
     expected.get(shard * steps + step).copied().unwrap_or_else(from_view)
-}
-
-/// Load per capacity; a node that can carry nothing is full with anything.
-fn ratio(load: f32, capacity: f32) -> f32 {
-    if capacity > 0.0 {
-        load.max(0.0) / capacity
-    } else if load > 0.0 {
-        f32::INFINITY
-    } else {
-        0.0
-    }
 }

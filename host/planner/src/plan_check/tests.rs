@@ -3,7 +3,7 @@ mod placement;
 use super::*;
 use crate::testing::{NOW, keyspaces, node, relocate, round, shard, transfer, view, wanted};
 use crate::{NodeFact, ShardFact};
-use isobar_model::{InFlight, InstantMs, KeyspaceId};
+use isobar_model::{InFlight, InstantMs, KeyspaceId, Metric, NodeResource, ReplicaUse};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -177,6 +177,65 @@ fn headroom_looks_no_further_than_the_shard_must_stay() {
     assert_eq!(judge(&view), Verdict::Accepted);
     view.limits.cool_down_ms *= 3;
     assert!(matches!(judge(&view), Verdict::Refused { rule: Rule::CapacityHeadroom, .. }));
+}
+
+/// Node 4 has 1 000 millicores, of which it uses so many without load; shard 7 takes 20 of its leader, 2 of a follower, and is busy 20.
+fn short_of_cpu(idle: f32) -> Case {
+    Case::with(|case| {
+        let cpu = Metric::CpuMillicores;
+        case.nodes[3].resources.insert(cpu, NodeResource { capacity: 1_000.0, idle });
+        case.shards[0].uses.insert(cpu, ReplicaUse { leader: 20.0, follower: 2.0 });
+    })
+}
+
+#[test]
+fn resource_headroom() {
+    assert_eq!(short_of_cpu(501.0).rule(vec![relocate(7, 1, 4)]), Rule::ResourceHeadroom);
+    accepted(short_of_cpu(499.0), vec![relocate(7, 1, 4)]);
+    // A follower takes less; nodes that declare nothing have no limit; what a shard does not take is of no account.
+    accepted(short_of_cpu(501.0), vec![relocate(7, 2, 5)]);
+    let mut on_its_way = short_of_cpu(860.0);
+    on_its_way.shards[0].replicas = [1, 4, 3].map(NodeId).to_vec();
+    assert_eq!(on_its_way.rule(vec![transfer(7, 4)]), Rule::ResourceHeadroom);
+    accepted(short_of_cpu(999.0), vec![transfer(8, 4)]);
+    let by_hand = short_of_cpu(999.0).last(vec![relocate(7, 1, 4)], Origin::Operator);
+    assert_eq!(by_hand, Verdict::Accepted);
+}
+
+#[test]
+fn resource_headroom_is_a_named_rule_with_its_figures() {
+    let Verdict::Refused { detail, .. } = short_of_cpu(700.0).last(vec![relocate(7, 1, 4)], Origin::Policy) else {
+        panic!("accepted")
+    };
+    assert_eq!(detail, "node 4 would be at 110 % of its cpu-millicores now and 110 % later, 90 % allowed");
+}
+
+#[test]
+fn a_resource_is_forecast_in_proportion_to_the_load() {
+    // Shard 7 does nothing now; once it is there it takes 600 of 1 000.
+    let mut rising = short_of_cpu(400.0);
+    rising.shards[0].leader_load = 0.0;
+    rising.expected = vec![0.0, 30.0, 20.0, 20.0];
+    accepted(rising, vec![relocate(7, 1, 4)]);
+    // Full now and later, as it rises no more.
+    let mut risen = short_of_cpu(400.0);
+    risen.shards[0].leader_load = 30.0;
+    risen.expected = vec![30.0, 30.0, 20.0, 20.0];
+    assert_eq!(risen.rule(vec![relocate(7, 1, 4)]), Rule::ResourceHeadroom);
+}
+
+#[test]
+fn two_moves_cannot_herd_onto_one_node_s_resource() {
+    // Two leaders that take 20 a unit of load each: 880 of 1 000 at 22, 920 at 23.
+    let case = |load: f32| {
+        let mut case = short_of_cpu(0.0);
+        let one = ShardFact { leader_load: load, predicted: vec![load; 2], ..case.shards[0].clone() };
+        case.shards = [7, 8].map(|id| ShardFact { id: ShardId(id), ..one.clone() }).to_vec();
+        case
+    };
+    let both = || vec![relocate(7, 1, 4), relocate(8, 1, 4)];
+    accepted(case(22.0), both());
+    assert_eq!(case(23.0).rule(both()), Rule::ResourceHeadroom);
 }
 
 #[test]
@@ -357,21 +416,39 @@ fn any_state() -> impl Strategy<Value = NodeState> {
     ]
 }
 
+/// Of two metrics, what a node has: nothing declared, or a capacity that some shards fill.
+fn any_resources() -> impl Strategy<Value = BTreeMap<Metric, NodeResource>> {
+    let one = || (prop_oneof![Just(0f32), 50f32..2_000.0], 0f32..500.0);
+    (one(), one()).prop_map(|(cpu, network)| {
+        let of = |(capacity, idle)| NodeResource { capacity, idle };
+        [(Metric::CpuMillicores, of(cpu)), (Metric::NetworkBytes, of(network))].into()
+    })
+}
+
 fn any_cluster() -> impl Strategy<Value = (Vec<NodeFact>, Vec<ShardFact>, Vec<InFlight>)> {
-    let nodes = proptest::collection::vec((any_state(), 0u32..4, 0u64..1_000), 4..8);
+    let nodes = proptest::collection::vec((any_state(), 0u32..4, 0u64..1_000, any_resources()), 4..8);
     nodes.prop_flat_map(|facts| {
         let count = facts.len() as u64;
         let nodes: Vec<NodeFact> = (1..)
             .zip(facts)
-            .map(|(id, (state, zone, used_bytes))| NodeFact { state, used_bytes, ..node(id, zone) })
+            .map(|(id, (state, zone, used_bytes, resources))| NodeFact {
+                state,
+                used_bytes,
+                resources,
+                ..node(id, zone)
+            })
             .collect();
         let ids: Vec<u64> = (1..=count).collect();
-        let one = (proptest::sample::subsequence(ids, 3), 0f32..200.0, 0u64..2 * crate::testing::COOL_DOWN_MS);
+        let ago = 0u64..2 * crate::testing::COOL_DOWN_MS;
+        let paths = (0f32..200.0, proptest::array::uniform2(0f32..200.0));
+        let one = (proptest::sample::subsequence(ids, 3), paths, ago, (0f32..10.0, 0f32..5.0));
         let shards = proptest::collection::vec(one, 1..12).prop_map(|shards| {
             (1..)
                 .zip(shards)
-                .map(|(id, (replicas, load, ago))| ShardFact {
+                .map(|(id, (replicas, (load, predicted), ago, (leader, follower)))| ShardFact {
                     last_moved: InstantMs(NOW.0 - ago),
+                    predicted: predicted.to_vec(),
+                    uses: [(Metric::CpuMillicores, ReplicaUse { leader, follower })].into(),
                     ..shard(id, &replicas, load)
                 })
                 .collect::<Vec<_>>()
@@ -402,11 +479,94 @@ fn hostile_move() -> impl Strategy<Value = Move> {
     })
 }
 
+/// What nodes use of load and of both metrics, now and in two steps, reckoned from the facts alone.
+struct Used(BTreeMap<(NodeId, Option<Metric>), [f32; 3]>);
+
+impl Used {
+    const KINDS: [Option<Metric>; 3] = [None, Some(Metric::CpuMillicores), Some(Metric::NetworkBytes)];
+
+    fn new(nodes: &[NodeFact], shards: &[ShardFact], moving: &[InFlight]) -> Self {
+        let mut used = Self(BTreeMap::new());
+        for node in nodes {
+            for kind in Self::KINDS {
+                let idle = kind.map_or(0.0, |metric| node.resources[&metric].idle);
+                used.0.insert((node.id, kind), [idle; 3]);
+            }
+        }
+        // Moves under way count as done, one a shard and only those that the replicas allow.
+        for shard in shards {
+            let mut at = shard.replicas.clone();
+            for m in moving.iter().filter(|m| m.shard == shard.id) {
+                let (from, to) = (at.iter().position(|n| *n == m.source), at.iter().position(|n| *n == m.target));
+                match (m.leader_only, from, to) {
+                    (true, _, Some(to)) => at.swap(0, to),
+                    (false, Some(from), None) => at[from] = m.target,
+                    (true, _, None) | (false, _, _) => {}
+                }
+            }
+            for (slot, node) in at.into_iter().enumerate() {
+                used.add(shard, node, slot == 0, 1.0);
+            }
+        }
+        used
+    }
+
+    fn add(&mut self, shard: &ShardFact, node: NodeId, leads: bool, sign: f32) {
+        for kind in Self::KINDS {
+            let use_of = |uses: &ReplicaUse| if leads { uses.leader } else { uses.follower };
+            let part = match kind {
+                None if leads => 1.0,
+                None => shard.follower_share,
+                Some(metric) => shard.uses.get(&metric).map_or(0.0, use_of),
+            };
+            let loads = [shard.leader_load, shard.predicted[0], shard.predicted[1]];
+            let used = self.0.get_mut(&(node, kind)).unwrap();
+            used.iter_mut().zip(loads).for_each(|(used, load)| *used += sign * part * load);
+        }
+    }
+
+    fn carry_out(&mut self, shard: &ShardFact, is_transfer: bool, leads: bool, from: NodeId, to: NodeId) {
+        self.add(shard, from, leads, -1.0);
+        self.add(shard, to, leads, 1.0);
+        if is_transfer {
+            self.add(shard, from, false, 1.0);
+            self.add(shard, to, false, -1.0);
+        }
+    }
+
+    /// Whether a target is within 90 % of what it declares, or no fuller than the source: now, or at the peak from its arrival on. What a move
+    /// takes nothing of is of no account.
+    fn within_headroom(
+        &self,
+        nodes: &[NodeFact],
+        (from, to): (NodeId, NodeId),
+        is_transfer: bool,
+        takes_cpu: bool,
+    ) -> bool {
+        // A thousandth for the order of sums.
+        const MOST: f32 = 0.9 * 1.001;
+        let arrival = if is_transfer { 1 } else { 2 };
+        Self::KINDS.into_iter().take(if takes_cpu { 2 } else { 1 }).all(|kind| {
+            let share = |node: NodeId, steps: std::ops::Range<usize>| {
+                let fact = &nodes[node.0 as usize - 1];
+                let capacity = kind.map_or(fact.capacity, |metric| fact.resources[&metric].capacity);
+                let peak = self.0[&(node, kind)][steps].iter().copied().fold(0.0, f32::max);
+                if capacity > 0.0 { peak / capacity } else { 0.0 }
+            };
+            let fits = |steps: std::ops::Range<usize>| {
+                let (source, target) = (share(from, steps.clone()), share(to, steps));
+                target <= MOST || target <= source * 1.001
+            };
+            fits(0..1) || fits(arrival..3)
+        })
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     /// Promises 5 and 7: whatever a policy proposes, what is accepted keeps replicas on distinct nodes, their number, zones as apart as they
-    /// were or can be, in-flight limits, cool-downs and the budget.
+    /// were or can be, in-flight limits, headroom of load and of resources, cool-downs and the budget.
     #[test]
     fn hostile_plans_break_no_rule(
         (nodes, shards, moving) in any_cluster(),
@@ -431,9 +591,30 @@ proptest! {
             held.iter().map(|id| nodes[id.0 as usize - 1].zone).collect::<BTreeSet<_>>().len()
         };
         let up: BTreeSet<_> = nodes.iter().filter(|n| n.state == NodeState::Up).map(|n| n.zone).collect();
+        let mut used = Used::new(&nodes, &shards, &moving);
         let mut count = 0;
         for done in judged.iter().filter(|m| m.verdict == Verdict::Accepted) {
             let shard = done.proposed.shard;
+            let leader = replicas[&shard][0];
+            let (from, to, leads, is_transfer) = match done.proposed.action {
+                Action::MoveReplica { source, target } => (source, target, source == leader, false),
+                Action::TransferLeader(target) => (leader, target, true, true),
+                Action::AddReplica(_) | Action::RemoveReplica(_) | Action::Split | Action::MergeWith(_) => {
+                    panic!("{done:?}: an action this build does not carry out")
+                }
+            };
+            let fact = &shards[shard.0 as usize - 1];
+            used.carry_out(fact, is_transfer, leads, from, to);
+            let uses = fact.uses[&Metric::CpuMillicores];
+            let taken = match (is_transfer, leads) {
+                (true, _) => uses.leader - uses.follower,
+                (false, true) => uses.leader,
+                (false, false) => uses.follower,
+            };
+            if policy {
+                let fits = used.within_headroom(&nodes, (from, to), is_transfer, taken > 0.0);
+                prop_assert!(fits, "{:?} fills node {}", done, to);
+            }
             prop_assert!(busy.insert(shard), "shard {} moves twice at once", shard);
             count += 1;
             let held = replicas.get_mut(&shard).unwrap();

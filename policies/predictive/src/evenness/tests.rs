@@ -1,9 +1,9 @@
 //! On views large enough for both goals to meet.
 
 use crate::Predictive;
-use isobar_model::{Action, ClusterView, NodeState, Plan, ZoneId};
+use isobar_model::{Action, ClusterView, Metric, NodeState, Plan, ZoneId};
 use placing_kit::PlacementPolicy;
-use placing_kit::example::view;
+use placing_kit::example::{add_resource, view};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -258,4 +258,46 @@ proptest! {
             prop_assert!(zones_of(&view, shard) >= zones);
         }
     }
+}
+
+/// Three leaders of 10 on node 0, of capacity 100 for load; each of their units takes 4 of 100 millicores, so that they need 120.
+fn short_of_cpu() -> ClusterView {
+    let mut view = view(4, 100.0, &[&[0, 1, 2], &[0, 1, 2], &[0, 2, 1]], 24, |_, _, _| 10.0);
+    add_resource(&mut view, Metric::CpuMillicores, 100.0, 4.0, 0.5);
+    view
+}
+
+#[test]
+fn a_node_that_needs_more_of_a_resource_than_it_has_is_brought_down() {
+    let mut view = short_of_cpu();
+    let plan = propose("{}", &view);
+    assert_eq!(plan.moves.len(), 1, "{plan:?}");
+    assert!(matches!(plan.moves[0].action, Action::TransferLeader(_)));
+    let reason = &plan.moves[0].reason;
+    assert_eq!(reason, "node 10 is forecast to be at 120 % of its cpu-millicores, node 20 at 15 %");
+    apply(&mut view, &plan);
+    assert_eq!(propose("{}", &view).moves, [], "80 and what a follower takes: within 90 %");
+    let without = ClusterView { resources: Vec::new(), ..short_of_cpu() };
+    assert_eq!(propose("{}", &without).moves, [], "30 of 100 load units are no reason");
+}
+
+#[test]
+fn nothing_goes_where_a_resource_or_load_would_be_short() {
+    // Nodes 1 and 2 have no processor to spare, node 3 has.
+    let mut full = short_of_cpu();
+    for node in [1, 2] {
+        full.resources[0].used[node] += 60.0;
+        full.resources[0].background[node * 24..(node + 1) * 24].fill(60.0);
+    }
+    let plan = propose("{}", &full);
+    let to_empty = |plan: &Plan| matches!(plan.moves[0].action, Action::MoveReplica { target, .. } if target.0 == 40);
+    assert!(plan.moves.len() == 1 && to_empty(&plan), "{plan:?}");
+    // They have processor, but no load units.
+    let mut busy = short_of_cpu();
+    for node in [1, 2] {
+        busy.nodes.load[node] += 85.0;
+        busy.nodes.background[node * 24..(node + 1) * 24].fill(85.0);
+    }
+    let plan = propose(r#"{"even_start": 1000, "caution": 0}"#, &busy);
+    assert!(plan.moves.len() == 1 && to_empty(&plan), "{plan:?}");
 }

@@ -192,7 +192,7 @@ fn amount(metric: Metric, value: f32) -> String {
         Metric::Load | Metric::ReadOps | Metric::WriteOps | Metric::StorageIops | Metric::CpuMillicores => {
             load(Some(value))
         }
-        Metric::ReadBytes | Metric::WriteBytes | Metric::MemoryBytes => bytes(value as u64),
+        Metric::ReadBytes | Metric::WriteBytes | Metric::MemoryBytes | Metric::NetworkBytes => bytes(value as u64),
     }
 }
 
@@ -207,6 +207,7 @@ fn unit(metric: Metric) -> &'static str {
         Metric::StorageIops => "storage operations/s",
         Metric::CpuMillicores => "millicores",
         Metric::MemoryBytes => "resident",
+        Metric::NetworkBytes => "sent and received/s",
     }
 }
 

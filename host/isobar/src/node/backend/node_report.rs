@@ -4,7 +4,7 @@ use super::NodeBackend;
 use crate::node::usage_report::usage_info;
 use isobar_api::backend::{BackendError, NodeReport};
 use isobar_control::ControlState;
-use isobar_model::{NodeId, NodeState};
+use isobar_model::{Capacities, NodeId, NodeState};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl NodeBackend {
@@ -19,6 +19,7 @@ impl NodeBackend {
             let report = |node: &isobar_model::Node| NodeReport {
                 node: node.clone(),
                 labels: BTreeSet::new(),
+                capacities: Capacities::new(),
                 state: if node.draining { NodeState::Draining } else { NodeState::Up },
                 load: f32::NAN,
                 used_bytes: 0,
@@ -39,6 +40,7 @@ impl NodeBackend {
             let report = |node: &isobar_model::Node| NodeReport {
                 node: node.clone(),
                 labels: state.labels().get(&node.id).cloned().unwrap_or_default(),
+                capacities: state.capacities().get(&node.id).cloned().unwrap_or_default(),
                 state: baseline.node_state(node),
                 load: load.get(&node.id).copied().unwrap_or(0.0),
                 used_bytes: baseline.used(node.id),

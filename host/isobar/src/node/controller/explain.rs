@@ -34,7 +34,7 @@ impl Controller {
         look: impl FnOnce(&Brain, &Observation, &RoundRules) -> R + Send + 'static,
     ) -> Result<R, BackendError> {
         let state = self.here.state();
-        let observation = self.baseline.lock().observation(&state, self.here.clock().now(), 0);
+        let observation = self.observation(&state, self.here.clock().now(), 0);
         let rules = rules(&state);
         Ok(self.brain.call(move |brain| look(brain, &observation, &rules)).await?)
     }

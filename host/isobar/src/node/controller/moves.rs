@@ -98,7 +98,7 @@ impl Controller {
         if !state.map().shards.contains_key(&shard) {
             return Err(BackendError::NotFound(format!("there is no shard {shard}: see /v1/shards")));
         }
-        let observation = self.baseline.lock().observation(&state, now, 0);
+        let observation = self.observation(&state, now, 0);
         let rules = rules(&state);
         let checked = self.brain.call(move |brain| brain.check_by_hand(&observation, &rules, proposed)).await?;
         match &checked.verdict {

@@ -1,10 +1,12 @@
 //! What nodes are about to use: learned from each round, answered from the last forecast of all shards.
 
 use super::Controller;
+use crate::node::observe::Costs;
 use isobar_analyzer::{NodeForecaster, NodeSeen, ShardPart, standard_error};
 use isobar_api::backend::BackendError;
 use isobar_control::{ControlState, ForecastAnswer};
-use isobar_model::{InstantMs, LoadBatch, NodeForecast, NodeId, ShardId};
+use isobar_model::{InstantMs, LoadBatch, NodeForecast, NodeId, NodeMetric, ShardId};
+use isobar_ports::Observation;
 use std::collections::BTreeMap;
 
 /// What is learned, and the forecast it is applied to.
@@ -42,6 +44,15 @@ impl Controller {
         let mut costs = self.node_costs.lock();
         costs.forecaster.retain(|node| state.nodes().contains_key(&node));
         costs.forecaster.observe(&seen);
+    }
+
+    /// What the brain sees at `now`, `span_ms` after the round before.
+    pub(super) fn observation(&self, state: &ControlState, now: InstantMs, span_ms: u64) -> Observation {
+        let costs: Costs = {
+            let known = self.node_costs.lock();
+            NodeMetric::ALL.into_iter().filter_map(|of| Some((of, known.forecaster.unit_costs(of)?))).collect()
+        };
+        self.with_baseline(|baseline| baseline.observation(state, now, span_ms, &costs))
     }
 
     /// Compares steps that closed with what was forecast of them, and takes the forecast made since.

@@ -67,7 +67,7 @@ impl Controller {
             return Ok(());
         };
         let state = self.here.state();
-        let observation = self.baseline.lock().observation(&state, now, now.since_ms(last));
+        let observation = self.observation(&state, now, now.since_ms(last));
         let rules = rules(&state);
         // While all is halted they were judged in vain: an operator's release stays good until moves go on.
         let carried_out = |plan: &&HeldPlan| plan.released && !rules.halted;

@@ -23,7 +23,7 @@ impl Controller {
             None => None,
         };
         let supposed = Supposition { down, draining, added_nodes: added, load, placer };
-        let observation = self.baseline.lock().observation(&state, self.here.clock().now(), 0);
+        let observation = self.observation(&state, self.here.clock().now(), 0);
         let rules = rules(&state);
         let found = self.brain.call(move |brain| brain.what_if(&observation, &rules, &supposed)).await?;
         Ok(info(found.map_err(unfit)?, state.settings().step_ms))
