@@ -7,6 +7,7 @@
 pub(crate) mod archive;
 mod default_forecaster;
 pub(crate) mod events;
+mod gains;
 pub(crate) mod history;
 pub(crate) mod json;
 mod keyspaces;
@@ -23,6 +24,7 @@ use archive::{ArchiveEntry, ArchiveList};
 use bytes::Bytes;
 use default_forecaster::DefaultForecaster;
 use events::{ControlEvent, EventKind, EventRing};
+use gains::Gains;
 use history::{History, HistoryBlob};
 use isobar_model::{
     Binding, Digest, InstantMs, KeyspaceId, Migration, Node, NodeId, OperationId, Revision, Role, ShardId, ShardMap,
@@ -39,8 +41,10 @@ use std::io;
 use std::sync::Arc;
 
 /// First byte of every snapshot.
-pub const SNAPSHOT_VERSION: u8 = 4;
-/// The version before had no placement rules; all else is the same.
+pub const SNAPSHOT_VERSION: u8 = 5;
+/// The version before had no gain ledger; all else is the same.
+const VERSION_WITHOUT_GAINS: u8 = 4;
+/// The one before that had no placement rules either.
 const VERSION_WITHOUT_PLACEMENT: u8 = 3;
 /// The one before that had no default forecaster either.
 const VERSION_WITHOUT_DEFAULT: u8 = 2;
@@ -83,6 +87,7 @@ pub struct ControlState {
     /// This and the next are last, so that a snapshot without them is the beginning of one with them.
     default_forecaster: DefaultForecaster,
     placement: Placement,
+    gains: Gains,
 }
 
 impl Default for ControlState {
@@ -114,6 +119,7 @@ impl Default for ControlState {
             next_operation: 1,
             default_forecaster: DefaultForecaster::default(),
             placement: Placement::default(),
+            gains: Gains::default(),
         }
     }
 }
@@ -275,6 +281,7 @@ impl ControlState {
             .chain(self.saved.values().map(|saved| &saved.blob))
             .chain(self.history.blobs.iter().map(|blob| &blob.digest))
             .chain(self.archive.entries.iter().flat_map(|entry| &entry.parts))
+            .chain(self.gains.blob())
             .chain(decisions)
             .copied()
             .collect()
@@ -357,6 +364,8 @@ impl ControlState {
             C::BindDefaultForecaster { revision } => self.bind_default_forecaster(revision),
             C::SetLabels { node, labels } => self.set_labels(node, labels),
             C::SetPlacementRules { keyspace, rules } => self.set_placement_rules(keyspace, rules),
+            C::SaveGains { blob } => self.save_gains(blob),
+            C::SetAbstain { keyspace, abstain } => self.set_abstain(keyspace, abstain),
         }
     }
 
@@ -384,10 +393,14 @@ impl ReplicatedState for ControlState {
             |bytes: &[u8]| decode_all(bytes).map_err(|e| bad(format!("the control snapshot can't be read: {e}")));
         *self = match snapshot.split_first() {
             Some((&SNAPSHOT_VERSION, rest)) => read(rest)?,
-            Some((&VERSION_WITHOUT_PLACEMENT, rest)) => read(&[rest, &Placement::encoded_absence()].concat())?,
+            Some((&VERSION_WITHOUT_GAINS, rest)) => read(&[rest, &Gains::encoded_absence()].concat())?,
+            Some((&VERSION_WITHOUT_PLACEMENT, rest)) => {
+                let absent = [Placement::encoded_absence(), Gains::encoded_absence()].concat();
+                read(&[rest, &absent].concat())?
+            }
             Some((&VERSION_WITHOUT_DEFAULT, rest)) => {
                 let absent = [DefaultForecaster::encoded_absence(), Placement::encoded_absence()].concat();
-                read(&[rest, &absent].concat())?
+                read(&[rest, &absent, &Gains::encoded_absence()].concat())?
             }
             Some((other, _)) => {
                 return Err(bad(format!(

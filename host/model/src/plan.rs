@@ -102,6 +102,8 @@ pub enum Rule {
     Unsupported,
     /// A move that changes nothing.
     NoChange,
+    /// Moves by forecast have not been shown to gain anything in the keyspace: the gain ledger speaks against them.
+    GainUnproven,
 }
 
 /// What the host made of one move.
@@ -110,9 +112,9 @@ pub enum Rule {
 pub enum Verdict {
     /// Will be carried out.
     Accepted,
-    /// Shown, not carried out, as the keyspace's mode is `advise` or waits for an operator.
+    /// Shown, not carried out, as the keyspace's mode is `advise` or waits for an operator, or moves by forecast do not pay there.
     Held {
-        /// The mode's rule.
+        /// By which rule.
         rule: Rule,
     },
     /// Breaks a rule.
