@@ -14,7 +14,8 @@
 //! - A move takes effect at the first step boundary after it is done, in every placement: the same lag for all.
 //! - Placements that are not there obey labels, zones, room, budgets and cool-downs, but not which keyspaces are to live apart or together:
 //!   they are freer than the real one, which favours the baselines.
-//! - Of several steps that close at once only the last is laid on them; steps that passed while no leader kept the book are missing in all alike.
+//! - Where replicas were is known of a step only if the one before was seen, too: steps that close with others at once, and those that passed while
+//!   no leader kept the book, are missing in all alike.
 //! - Drains, and moves by hand, are part of the real placement and cost nothing there.
 //! - Copies put no load on nodes; moves are charged a price instead ([`GainSpec::transfer_price_s`]).
 
@@ -107,7 +108,7 @@ pub struct StepFacts<'a> {
     pub now: InstantMs,
     /// Its length.
     pub step_ms: u32,
-    /// Rounds of the loop in a step: so many times the budget of one round a placement that is not there may spend when it is looked at once a step.
+    /// Rounds of the loop in a step: so often the real placers are asked.
     pub rounds: u32,
     /// All nodes, ascending.
     pub nodes: &'a [NodeFact],
@@ -195,6 +196,8 @@ pub struct GainLedger {
     accounts: BTreeMap<KeyspaceId, Account>,
     /// Where replicas really were at the last step's end.
     before: BTreeMap<ShardId, Vec<NodeId>>,
+    /// When that was.
+    at: InstantMs,
 }
 
 /// Loads of nodes by where replicas really are; nodes in the order of the facts'. What all keyspaces need is made once.
@@ -226,13 +229,16 @@ impl GainLedger {
         let kept = |keyspace: &KeyspaceId| facts.keyspaces.get(keyspace).is_some_and(|rule| rule.mode != Mode::Observe);
         self.accounts.retain(|keyspace, _| kept(keyspace) && by_keyspace.contains_key(keyspace));
 
+        let follows = facts.now > self.at && facts.now.since_ms(self.at) < 2 * u64::from(facts.step_ms);
         let mut changes = Vec::new();
         for (keyspace, shards) in by_keyspace.iter().filter(|(keyspace, _)| kept(keyspace)) {
             let from = self.standing(*keyspace);
             let known = self.accounts.remove(keyspace).filter(|account| account.policy == facts.policy);
             let mut account = known.unwrap_or_else(|| Account::new(facts.policy));
             if account.fits(facts, shards) {
-                account.lay(spec, *keyspace, facts, shards, &really, &self.before);
+                if follows {
+                    account.lay(spec, *keyspace, facts, shards, &really, &self.before);
+                }
                 account.go_on(*keyspace, facts, shards, &mut really, advisor);
             } else {
                 account.open(spec, *keyspace, facts, shards, &mut really, advisor);
@@ -243,6 +249,7 @@ impl GainLedger {
             }
             self.accounts.insert(*keyspace, account);
         }
+        self.at = facts.now;
         self.before = facts.shards.iter().map(|shard| (shard.id, shard.replicas.clone())).collect();
         changes
     }

@@ -2,7 +2,7 @@
 //!
 //! Once a step the ledger (`isobar_planner::GainLedger`) is told what occurred, and asks placers about placements that are not there: the native one
 //! about the reactive placement, another instance of the bound one about the predictive placement where that is not the real one. That instance
-//! begins without saved state and is asked once a step, not once a tick.
+//! begins without saved state, and is asked when a step closes, not at every tick.
 //!
 //! Where the book speaks against the policy, in mode `auto` and unless an operator wants otherwise, its moves are shown only (`gain-unproven`),
 //! and the native placer plans for that keyspace, by what is measured alone.
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const FORMAT: u8 = 1;
 /// The books are saved each time so many steps were laid on them: an hour of five-minute steps is what a change of leader can cost.
 const SAVE_EVERY_STEPS: u32 = 12;
-/// Rounds of the loop in a step, at most, that a placement that is not there has the budgets of.
+/// Rounds of the loop in a step, at most, that the ledger hears of.
 const MAX_ROUNDS: u64 = 100;
 
 /// The ledger, and who is asked about placements that are not there.

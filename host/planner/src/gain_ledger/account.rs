@@ -6,12 +6,16 @@ use super::world::{Background, Begun, Outlook, Replicas, World, fail_over, is_se
 use super::{Advisor, GainReport, GainSpec, PlacedShard, Really, StepFacts, lay};
 use crate::packing::{PackInput, pack};
 use crate::view::median_of;
-use isobar_model::{InstantMs, KeyspaceId, NodeId, NodeState, PlacementRules, ShardId};
+use isobar_model::{ClusterView, InstantMs, KeyspaceId, NodeId, NodeState, PlacementRules, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Recorded steps that a placement is packed on, at most and at least: of more the search takes long, and of fewer it learns nothing.
 const PACKED_STEPS: std::ops::RangeInclusive<usize> = 24..=336;
+/// Rounds in a step at most: the reactive placement has as many as the real one has ticks in a step of five minutes, …
+const REACTIVE_ROUNDS: u32 = 30;
+/// … the predictive one fewer, since each shows the policy all of the forecast; that only counts against it.
+const PREDICTIVE_ROUNDS: u32 = 8;
 
 /// One keyspace's placements, and what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,10 +135,10 @@ impl Account {
         self.reactive.arrive(facts.now);
         fail_over(&mut self.reactive.replicas, facts, really);
         let measured = |shard: &PlacedShard| vec![shard.load];
-        let outlook = Outlook { quantiles: vec![0.5], steps: 1, paths: &measured };
-        let view = self.reactive.view(keyspace, facts, shards, &background, &outlook);
-        let moves = advisor.react(&view);
-        let begun = self.reactive.begin(keyspace, facts, shards, &view, moves);
+        let rounds = facts.rounds.min(REACTIVE_ROUNDS);
+        let outlook = Outlook { rounds, quantiles: vec![0.5], steps: 1, paths: &measured };
+        let mut react = |view: &ClusterView| advisor.react(view);
+        let begun = self.reactive.advance(keyspace, facts, shards, &background, &outlook, &mut react);
         self.charge(WorldName::Reactive, begun);
 
         let was_live = self.live;
@@ -157,10 +161,9 @@ impl Account {
             .map(|shard| (shard.id, advisor.forecast(shard.id).unwrap_or_else(|| vec![shard.load; width])))
             .collect();
         let paths = |shard: &PlacedShard| forecasts.get(&shard.id).cloned().unwrap_or_default();
-        let outlook = Outlook { quantiles, steps, paths: &paths };
-        let view = self.predictive.view(keyspace, facts, shards, &background, &outlook);
-        let moves = advisor.predict(&view);
-        let begun = self.predictive.begin(keyspace, facts, shards, &view, moves);
+        let outlook = Outlook { rounds: facts.rounds.min(PREDICTIVE_ROUNDS), quantiles, steps, paths: &paths };
+        let mut predict = |view: &ClusterView| advisor.predict(view);
+        let begun = self.predictive.advance(keyspace, facts, shards, &background, &outlook, &mut predict);
         self.charge(WorldName::Predictive, begun);
     }
 

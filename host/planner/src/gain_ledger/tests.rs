@@ -325,6 +325,19 @@ fn a_node_that_is_away_is_no_node_to_overload_and_others_lead_meanwhile() {
     assert_eq!(open[&WorldName::Static], open[&WorldName::Actual]);
 }
 
+#[test]
+fn steps_that_nobody_saw_are_missing_in_all_alike() {
+    let (mut cluster, mut ledger) = (Cluster::new(hand_over), GainLedger::default());
+    let mut script = Script::new(hand_over, Policy::Nothing);
+    cluster.run(10, &mut ledger, &mut script, left_alone);
+    let before = report(&ledger).open;
+    cluster.now = cluster.now.plus_ms(HOUR_MS);
+    cluster.run(1, &mut ledger, &mut script, left_alone);
+    assert_eq!(report(&ledger).open, before);
+    cluster.run(1, &mut ledger, &mut script, left_alone);
+    assert!(report(&ledger).open[&WorldName::Static].overload_node_s > before[&WorldName::Static].overload_node_s);
+}
+
 /// Promise 6.
 #[test]
 fn the_same_steps_give_the_same_book() {

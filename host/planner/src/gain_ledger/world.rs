@@ -5,8 +5,8 @@ use crate::budget::Ledger;
 use crate::plan_check::{Origin, PlanCheck, RoundInput};
 use crate::view::{NodeFact, ShardFact, ViewInput};
 use isobar_model::{
-    Action, ClusterView, InFlight, InstantMs, KeyspaceId, Mode, Move, NodeId, NodeState, PlacementLimits,
-    PlacementRules, ShardId, Verdict,
+    Action, ClusterView, InFlight, InstantMs, KeyspaceId, Mode, Move, NodeId, NodeState, PlacementRules, ShardId,
+    Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,8 +43,9 @@ pub(super) struct Background {
     pub(super) used_bytes: Vec<u64>,
 }
 
-/// What a placer sees of the future.
+/// What a placer sees of the future, and how often it is asked in a step at most.
 pub(super) struct Outlook<'a> {
+    pub(super) rounds: u32,
     pub(super) quantiles: Vec<f32>,
     pub(super) steps: u32,
     pub(super) paths: &'a dyn Fn(&PlacedShard) -> Vec<f32>,
@@ -91,8 +92,32 @@ impl World {
         });
     }
 
+    /// Has a placer move it, round after round as long as it begins anything, since the real one is asked at every tick; gives what was begun.
+    pub(super) fn advance(
+        &mut self,
+        keyspace: KeyspaceId,
+        facts: &StepFacts<'_>,
+        shards: &[&PlacedShard],
+        background: &Background,
+        outlook: &Outlook<'_>,
+        ask: &mut dyn FnMut(&ClusterView) -> Vec<Move>,
+    ) -> Begun {
+        let mut all = Begun::default();
+        for _ in 0..outlook.rounds.max(1) {
+            let view = self.view(keyspace, facts, shards, background, outlook);
+            let moves = ask(&view);
+            let begun = self.begin(keyspace, facts, shards, &view, moves);
+            if begun == Begun::default() {
+                break;
+            }
+            all.data += begun.data;
+            all.leaders += begun.leaders;
+        }
+        all
+    }
+
     /// What a placer is shown of it.
-    pub(super) fn view(
+    fn view(
         &self,
         keyspace: KeyspaceId,
         facts: &StepFacts<'_>,
@@ -119,10 +144,6 @@ impl World {
             done_by: pending.done_by,
             leader_only: pending.leader_only,
         };
-        let limits = PlacementLimits {
-            moves_per_round: facts.limits.moves_per_round.saturating_mul(facts.rounds.max(1)),
-            ..facts.limits
-        };
         // Who is to live apart or together is not known of placements that are not there.
         let alone = |rules: &PlacementRules| PlacementRules {
             apart: Default::default(),
@@ -146,7 +167,7 @@ impl World {
             nodes: facts.nodes.iter().enumerate().map(node).collect(),
             shards: shards.iter().enumerate().map(shard).collect(),
             moving: self.pending.iter().map(moving).collect(),
-            limits,
+            limits: facts.limits,
             placement: facts.placement.get(&keyspace).map(|rules| (keyspace, alone(rules))).into_iter().collect(),
             seed: facts.seed,
         }
@@ -157,7 +178,7 @@ impl World {
     }
 
     /// Begins what the rules let pass of a plan for this view.
-    pub(super) fn begin(
+    fn begin(
         &mut self,
         keyspace: KeyspaceId,
         facts: &StepFacts<'_>,

@@ -103,7 +103,7 @@ impl std::str::FromStr for Forecasters {
 }
 
 impl Forecasters {
-    fn make(self, window_steps: usize) -> MakeForecaster {
+    pub(crate) fn make(self, window_steps: usize) -> MakeForecaster {
         let naive = || -> Result<Box<dyn Forecaster>, PolicyFailure> {
             Ok(Box::new(NativeForecaster(SeasonalNaive::new("").map_err(failed)?)))
         };
@@ -121,7 +121,8 @@ impl Forecasters {
     }
 }
 
-struct NativePlacer<P>(P);
+/// A placer's core.
+pub(crate) struct NativePlacer<P>(pub(crate) P);
 
 impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
     fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {
