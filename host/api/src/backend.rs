@@ -2,6 +2,7 @@
 
 use crate::events::EventLog;
 use crate::explain::{NodeExplainInfo, ShardExplainInfo};
+use crate::gains::GainsInfo;
 use crate::node_usage::UsageInfo;
 use crate::ranking::PeakInterval;
 use crate::scores::ScoresInfo;
@@ -353,6 +354,13 @@ pub trait Backend: Send + Sync + 'static {
         keyspace: KeyspaceId,
         rules: PlacementRules,
     ) -> Result<PlacementRules, BackendError>;
+
+    /// The books of the gain ledger, by keyspace.
+    async fn gains(&self) -> Result<Vec<GainsInfo>, BackendError>;
+    /// Says whether moves by forecast stop in a keyspace where they are not shown to pay.
+    async fn set_abstain(&self, keyspace: KeyspaceId, abstain: bool) -> Result<(), BackendError>;
+    /// Begins the book of a keyspace from nothing.
+    async fn reset_gains(&self, keyspace: KeyspaceId) -> Result<(), BackendError>;
 
     /// All nodes, by number.
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError>;

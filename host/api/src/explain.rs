@@ -5,7 +5,7 @@ use crate::decisions::{JudgedMove, MoveInfo};
 use crate::migrations::MigrationInfo;
 use crate::problem::Problem;
 use axum::extract::{Path, State};
-use isobar_model::{DecisionRecord, InstantMs, Mode, NodeId, NodeState, ShardId};
+use isobar_model::{DecisionRecord, InstantMs, Mode, NodeId, NodeState, Rule, ShardId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -181,9 +181,13 @@ impl ShardExplainInfo {
                 self.ticks,
                 refused.len()
             );
-        } else if held.is_some() {
-            said +=
-                &format!(" A move of it is planned and not carried out: its keyspace's mode is {}.", word(self.mode));
+        } else if let Some(held) = held {
+            let why = if held.judged.rule == Some(Rule::GainUnproven) {
+                "moves by forecast have not been shown to pay in its keyspace (`isobar gains`)".to_owned()
+            } else {
+                format!("its keyspace's mode is {}", word(self.mode))
+            };
+            said += &format!(" A move of it is planned and not carried out: {why}.");
         } else if self.proposed.is_empty() {
             said += &format!(" No plan of the last {} ticks proposed to move it.", self.ticks);
         }
@@ -308,7 +312,7 @@ pub(crate) async fn node(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobar_model::{Action, CheckedMove, Move, Rule, Verdict};
+    use isobar_model::{Action, CheckedMove, Move, Verdict};
 
     fn judged(verdict: Verdict) -> JudgedMove {
         let action = Action::MoveReplica { source: NodeId(3), target: NodeId(5) };
@@ -364,6 +368,10 @@ mod tests {
         let held = ProposedInfo { tick: 9, at: InstantMs(0), judged: judged(Verdict::Held { rule: Rule::Mode }) };
         let text = summary(ShardExplainInfo { proposed: vec![held], ..told() });
         assert!(text.contains("planned and not carried out: its keyspace's mode is advise"), "{text}");
+        let unproven = Verdict::Held { rule: Rule::GainUnproven };
+        let held = ProposedInfo { tick: 9, at: InstantMs(0), judged: judged(unproven) };
+        let text = summary(ShardExplainInfo { proposed: vec![held], ..told() });
+        assert!(text.contains("have not been shown to pay"), "{text}");
         let text = summary(ShardExplainInfo { rests_until: Some(InstantMs(1_000_000 + 90_000)), ..told() });
         assert!(text.contains("rests for another 2 min"), "{text}");
         let considered = |verdict| ConsideredInfo { judged: judged(verdict), target_peak: 0.5, source_peak: 0.3 };

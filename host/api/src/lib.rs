@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod forecasts;
 mod forward;
+mod gains;
 mod gate;
 mod halt;
 mod health;
@@ -45,6 +46,7 @@ pub use decisions::{DecisionInfo, DecisionQuery, EvaluationInfo, JudgedMove, Mov
 pub use events::{Event, EventLog, Subscription};
 pub use explain::{ConsideredInfo, NodeExplainInfo, OutlookInfo, PartInfo, ProposedInfo, ShardExplainInfo};
 pub use forecasts::{ForecastInfo, ForecastQuery, MAX_HORIZON, ShardForecast};
+pub use gains::{GainInfo, GainStanding, GainsInfo, SetAbstain, WorldInfo};
 pub use halt::HaltInfo;
 pub use heat_map::{HeatMapInfo, HeatMapQuery, HeatMapRow};
 pub use history::{
@@ -183,6 +185,8 @@ impl Api {
             .routes(routes!(keyspaces::show))
             .routes(routes!(keyspaces::set_mode))
             .routes(routes!(placement_rules::show, placement_rules::set))
+            .routes(routes!(gains::list))
+            .routes(routes!(gains::show, gains::set_abstain, gains::reset))
             .routes(routes!(nodes::list))
             .routes(routes!(nodes::show))
             .routes(routes!(nodes::drain, nodes::undrain))

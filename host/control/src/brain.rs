@@ -8,6 +8,7 @@ mod config;
 mod evaluate;
 mod explain;
 mod forecasts;
+mod gains;
 mod insights;
 mod node_loads;
 mod pace;
@@ -35,6 +36,7 @@ pub use what_if::{MAX_ADDED_NODES, Supposed, SupposedNode, Supposition};
 use crate::decision::Blobs;
 use evaluate::OBSERVED_ROWS;
 use forecasts::Forecasts;
+use gains::Gains;
 use insights::Seeker;
 use isobar_analyzer::{BadBatch, Bursts, Guards, History, HistorySpec, RankScorer, Scorer, ScorerSpec, TickLoad};
 use isobar_model::{
@@ -99,6 +101,8 @@ pub struct Brain {
     last_view: Option<ClusterView>,
     last_moves: Vec<Move>,
     seeker: Seeker,
+    /// Whether moves by forecast pay; none: nobody keeps the books.
+    gains: Option<Gains>,
 }
 
 impl std::fmt::Debug for Brain {
@@ -141,6 +145,7 @@ impl Brain {
             last_view: None,
             last_moves: Vec::new(),
             seeker: Seeker::default(),
+            gains: config.gains.clone().map(|spec| Gains::new(spec, host.as_ref())),
             config,
             host,
         }
@@ -357,28 +362,35 @@ impl Brain {
         }
 
         let seed = seed_of(self.config.seed, self.tick);
+        if let Some(closed) = &closed {
+            self.keep_gains(closed, observation, rules, seed, &mut events);
+        }
         let view = self.view(observation, rules, seed, Scope::Policies);
         let (plan, evaluation) = self.propose(&view, &mut blobs, &mut events);
         evaluations.push(evaluation);
         notes.extend(plan.notes);
+        let abstaining = self.abstaining(rules);
+        let reactive = self.react(observation, rules, seed, &abstaining);
 
         // Drains may move what policies do not see.
         let all_seen = view.shards.ids.len() >= observation.shards.len();
         let whole = if all_seen { None } else { Some(self.view(observation, rules, seed, Scope::Everything)) };
         let judged_by = whole.as_ref().unwrap_or(&view);
         let expected = self.expected(judged_by);
-        let mut check = PlanCheck::new(judged_by, self.round_input(rules, now, &expected));
+        let mut check = PlanCheck::new(judged_by, self.round_input(rules, now, &expected)).abstaining_in(abstaining);
         let (mut moves, held_back) = drain(&mut check);
-        let (released, _) = check.judge_plan(rules.released.clone(), Origin::Released);
+        let (mut automatic, _) = check.judge_plan(rules.released.clone(), Origin::Released);
+        automatic.extend(check.judge_plan(reactive, Origin::Reactive).0);
         let (judged, dropped) = check.judge_plan(plan.moves, Origin::Policy);
-        moves.extend(released);
-        moves.extend(judged);
+        automatic.extend(judged);
         notes.extend(held_back);
         if dropped > 0 {
             notes.push(format!("{dropped} moves over the bound of a plan were not judged"));
         }
         let spent = check.spent();
 
+        self.note_gain_moves(observation, &automatic);
+        moves.extend(automatic);
         self.ledger.note(now, spent);
         let accepted: Vec<CheckedMove> = moves.iter().filter(|m| m.verdict == Verdict::Accepted).cloned().collect();
         for done in &accepted {
@@ -396,7 +408,8 @@ impl Brain {
         notes.truncate(MAX_NOTES);
         let record = DecisionRecord { tick: self.tick, now, seed, evaluations, moves, notes };
         let saved = self.newly_saved();
-        Tick { record, accepted, verdicts, closed, withheld, inputs: blobs.kept, saved, events }
+        let gains = self.gains_to_save();
+        Tick { record, accepted, verdicts, closed, withheld, inputs: blobs.kept, saved, gains, events }
     }
 
     /// Judges a move that an operator asks for by hand, as things stand. An accepted one counts for cool-downs from now on.

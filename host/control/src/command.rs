@@ -250,6 +250,18 @@ pub enum ControlCommand {
         /// How much.
         capacities: Capacities,
     },
+    /// The gain ledger was saved, in place of what was saved before.
+    SaveGains {
+        /// As which blob.
+        blob: Digest,
+    },
+    /// Says whether moves by forecast stop in a keyspace where they are not shown to pay.
+    SetAbstain {
+        /// Which.
+        keyspace: KeyspaceId,
+        /// Whether they do.
+        abstain: bool,
+    },
 }
 
 /// A command with the proposer's control clock.

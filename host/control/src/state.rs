@@ -7,6 +7,7 @@
 pub(crate) mod archive;
 mod default_forecaster;
 pub(crate) mod events;
+mod gains;
 pub(crate) mod history;
 pub(crate) mod json;
 mod keyspaces;
@@ -23,6 +24,7 @@ use archive::{ArchiveEntry, ArchiveList};
 use bytes::Bytes;
 use default_forecaster::DefaultForecaster;
 use events::{ControlEvent, EventKind, EventRing};
+use gains::Gains;
 use history::{History, HistoryBlob};
 use isobar_model::{
     Binding, Capacities, Digest, InstantMs, KeyspaceId, Migration, Node, NodeId, OperationId, Revision, Role, ShardId,
@@ -41,15 +43,17 @@ use std::sync::Arc;
 
 /// First byte of every snapshot.
 pub const SNAPSHOT_VERSION: u8 = 5;
-/// The version before had no capacities beside load; all else is the same.
-const VERSION_WITHOUT_CAPACITIES: u8 = 4;
+/// The version before had no capacities beside load and no gain ledger; all else is the same.
+const VERSION_WITHOUT_GAINS: u8 = 4;
 /// The one before that had no placement rules either.
 const VERSION_WITHOUT_PLACEMENT: u8 = 3;
 /// Nor the one before that a default forecaster.
 const VERSION_WITHOUT_DEFAULT: u8 = 2;
 
-/// What a snapshot without capacities lacks at its end: an empty map.
-const NO_CAPACITIES: &[u8] = &[0];
+/// What a snapshot of a release without capacities and gain ledger lacks at its end: an empty map, and no books.
+fn absent_at_the_end() -> Vec<u8> {
+    [vec![0], Gains::encoded_absence()].concat()
+}
 
 /// Answers kept for proposers that try again: they do for seconds, in which far fewer commands are carried out.
 const MAX_ANSWERS: usize = 1_000;
@@ -91,6 +95,7 @@ pub struct ControlState {
     placement: Placement,
     /// What nodes can give beside load; those that are missing declare nothing.
     capacities: BTreeMap<NodeId, Capacities>,
+    gains: Gains,
 }
 
 impl Default for ControlState {
@@ -123,6 +128,7 @@ impl Default for ControlState {
             default_forecaster: DefaultForecaster::default(),
             placement: Placement::default(),
             capacities: BTreeMap::new(),
+            gains: Gains::default(),
         }
     }
 }
@@ -284,6 +290,7 @@ impl ControlState {
             .chain(self.saved.values().map(|saved| &saved.blob))
             .chain(self.history.blobs.iter().map(|blob| &blob.digest))
             .chain(self.archive.entries.iter().flat_map(|entry| &entry.parts))
+            .chain(self.gains.blob())
             .chain(decisions)
             .copied()
             .collect()
@@ -367,6 +374,8 @@ impl ControlState {
             C::SetLabels { node, labels } => self.set_labels(node, labels),
             C::SetPlacementRules { keyspace, rules } => self.set_placement_rules(keyspace, rules),
             C::SetCapacities { node, capacities } => self.set_capacities(node, capacities),
+            C::SaveGains { blob } => self.save_gains(blob),
+            C::SetAbstain { keyspace, abstain } => self.set_abstain(keyspace, abstain),
         }
     }
 
@@ -394,13 +403,13 @@ impl ReplicatedState for ControlState {
             |bytes: &[u8]| decode_all(bytes).map_err(|e| bad(format!("the control snapshot can't be read: {e}")));
         *self = match snapshot.split_first() {
             Some((&SNAPSHOT_VERSION, rest)) => read(rest)?,
-            Some((&VERSION_WITHOUT_CAPACITIES, rest)) => read(&[rest, NO_CAPACITIES].concat())?,
+            Some((&VERSION_WITHOUT_GAINS, rest)) => read(&[rest, &absent_at_the_end()].concat())?,
             Some((&VERSION_WITHOUT_PLACEMENT, rest)) => {
-                read(&[rest, &Placement::encoded_absence(), NO_CAPACITIES].concat())?
+                read(&[rest, &Placement::encoded_absence(), &absent_at_the_end()].concat())?
             }
             Some((&VERSION_WITHOUT_DEFAULT, rest)) => {
                 let absent = [DefaultForecaster::encoded_absence(), Placement::encoded_absence()].concat();
-                read(&[rest, &absent, NO_CAPACITIES].concat())?
+                read(&[rest, &absent, &absent_at_the_end()].concat())?
             }
             Some((other, _)) => {
                 return Err(bad(format!(

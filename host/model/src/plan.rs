@@ -104,6 +104,8 @@ pub enum Rule {
     NoChange,
     /// The destination would use more of a resource than its headroom, and no less of its own than the source.
     ResourceHeadroom,
+    /// Moves by forecast have not been shown to gain anything in the keyspace: the gain ledger speaks against them.
+    GainUnproven,
 }
 
 /// What the host made of one move.
@@ -112,9 +114,9 @@ pub enum Rule {
 pub enum Verdict {
     /// Will be carried out.
     Accepted,
-    /// Shown, not carried out, as the keyspace's mode is `advise` or waits for an operator.
+    /// Shown, not carried out, as the keyspace's mode is `advise` or waits for an operator, or moves by forecast do not pay there.
     Held {
-        /// The mode's rule.
+        /// By which rule.
         rule: Rule,
     },
     /// Breaks a rule.

@@ -4,6 +4,8 @@
 
 mod budget;
 mod drain;
+mod gain_ledger;
+pub mod packing;
 mod plan_check;
 #[cfg(test)]
 mod testing;
@@ -11,5 +13,8 @@ mod view;
 
 pub use budget::{Ledger, Spent};
 pub use drain::drain;
+pub use gain_ledger::{
+    Advisor, Gain, GainLedger, GainReport, GainSpec, PlacedShard, Standing, StandingChange, StepFacts, Tally, WorldName,
+};
 pub use plan_check::{CheckSettings, KeyspaceRule, MAX_JUDGED_MOVES, Origin, PlanCheck, RoundInput};
 pub use view::{NodeFact, ScenarioFacts, ShardFact, ViewInput};

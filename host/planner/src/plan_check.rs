@@ -29,6 +29,8 @@ const MAX_REASON_BYTES: usize = 512;
 pub struct PlanCheck<'a> {
     view: &'a ClusterView,
     input: RoundInput<'a>,
+    /// Keyspaces in which policies' moves are shown only: forecasting has not been shown to pay.
+    abstaining: BTreeSet<KeyspaceId>,
     /// Distinct zones with a node that is up.
     zones_up: usize,
     /// As it will be.
@@ -48,7 +50,13 @@ impl<'a> PlanCheck<'a> {
         let up = view.nodes.zones.iter().zip(&view.nodes.states).filter(|(_, state)| **state == NodeState::Up);
         let zones_up = up.map(|(zone, _)| zone).collect::<BTreeSet<_>>().len();
         let accepted = Picture::new(view, input.expected);
-        Self { view, input, zones_up, accepted, shown: None, spent: Spent::default() }
+        Self { view, input, abstaining: BTreeSet::new(), zones_up, accepted, shown: None, spent: Spent::default() }
+    }
+
+    /// The same, who holds back what policies propose in these keyspaces.
+    #[must_use]
+    pub fn abstaining_in(self, abstaining: BTreeSet<KeyspaceId>) -> Self {
+        Self { abstaining, ..self }
     }
 
     /// Judges one move and, where it is accepted, takes it as done for those after it.
@@ -109,7 +117,7 @@ impl<'a> PlanCheck<'a> {
             picture.apply(self.view, self.input.expected, shard, proposed.action);
         }
         match origin {
-            Origin::Policy | Origin::Released => {
+            Origin::Policy | Origin::Reactive | Origin::Released => {
                 self.accepted.count_move();
                 if let Some(shown) = &mut self.shown {
                     shown.count_move();
@@ -127,12 +135,19 @@ impl<'a> PlanCheck<'a> {
     fn held_by(&self, shard: ShardId, origin: Origin) -> Option<Rule> {
         match origin {
             Origin::Operator => None,
-            Origin::Policy | Origin::Released | Origin::Drain if self.input.halted => Some(Rule::Halted),
+            Origin::Policy | Origin::Reactive | Origin::Released | Origin::Drain if self.input.halted => {
+                Some(Rule::Halted)
+            }
             Origin::Released | Origin::Drain => None,
-            Origin::Policy => match self.accepted.index(self.view, shard).map(|shard| self.mode(shard))? {
-                Mode::Auto => None,
-                Mode::Observe | Mode::Advise | Mode::Approve => Some(Rule::Mode),
-            },
+            Origin::Policy | Origin::Reactive => {
+                let shard = self.accepted.index(self.view, shard)?;
+                let abstains =
+                    || origin == Origin::Policy && self.abstaining.contains(&self.view.shards.keyspaces[shard]);
+                match self.mode(shard) {
+                    Mode::Auto => abstains().then_some(Rule::GainUnproven),
+                    Mode::Observe | Mode::Advise | Mode::Approve => Some(Rule::Mode),
+                }
+            }
         }
     }
 
@@ -141,7 +156,7 @@ impl<'a> PlanCheck<'a> {
         well_formed(proposed)?;
         let shard = picture
             .index(self.view, proposed.shard)
-            .filter(|&shard| origin != Origin::Policy || self.mode(shard) != Mode::Observe)
+            .filter(|&shard| !matches!(origin, Origin::Policy | Origin::Reactive) || self.mode(shard) != Mode::Observe)
             .ok_or_else(|| (Rule::UnknownShard, format!("no shard {} in the policy's scope", proposed.shard)))?;
         match proposed.action {
             Action::MoveReplica { source, target } => {
@@ -416,7 +431,7 @@ pub(crate) fn unfit(
 
 fn is_policy(origin: Origin) -> bool {
     match origin {
-        Origin::Policy | Origin::Released => true,
+        Origin::Policy | Origin::Reactive | Origin::Released => true,
         Origin::Drain | Origin::Operator => false,
     }
 }

@@ -7,9 +7,9 @@ use isobar_api::backend::{
     HeatMapAsk, Imported, NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
 use isobar_api::{
-    ConsideredInfo, EventLog, ForecasterScoreInfo, GuardBandInfo, HorizonScoreInfo, HotKey, NodeExplainInfo,
-    OutlookInfo, PartInfo, PeakInterval, PeakScoreInfo, RankingScoreInfo, ScoresInfo, ShardExplainInfo,
-    ShardProfileInfo, UsageInfo, WhatIfAsk, WhatIfInfo, WhatIfNode,
+    ConsideredInfo, EventLog, ForecasterScoreInfo, GainInfo, GainStanding, GainsInfo, GuardBandInfo, HorizonScoreInfo,
+    HotKey, NodeExplainInfo, OutlookInfo, PartInfo, PeakInterval, PeakScoreInfo, RankingScoreInfo, ScoresInfo,
+    ShardExplainInfo, ShardProfileInfo, UsageInfo, WhatIfAsk, WhatIfInfo, WhatIfNode,
 };
 use isobar_model::history::{HistoryPage, HistoryQuery, HistoryRow, Resolution, Step, Window};
 use isobar_model::{
@@ -46,6 +46,8 @@ struct State {
     migrations: Vec<Migration>,
     pending: Vec<PendingPlan>,
     halted: bool,
+    unheeded: Vec<KeyspaceId>,
+    unbooked: bool,
     imported: Vec<LoadBatch>,
 }
 
@@ -290,6 +292,51 @@ impl Backend for FakeBackend {
     async fn set_placement_rules(&self, id: KeyspaceId, rules: PlacementRules) -> Result<PlacementRules, BackendError> {
         self.state.lock().rules.insert(id, rules.clone());
         Ok(rules)
+    }
+
+    /// Of keyspace 1 alone.
+    async fn gains(&self) -> Result<Vec<GainsInfo>, BackendError> {
+        let gain = GainInfo {
+            against: "reactive".into(),
+            node_s: 310.0,
+            lower_node_s: 120.0,
+            upper_node_s: 500.0,
+            share: Some(0.31),
+            lower_share: Some(0.12),
+        };
+        let mut book = GainsInfo {
+            id: KeyspaceId(1),
+            keyspace: "t".into(),
+            summary: String::new(),
+            standing: GainStanding::Pays,
+            abstain: !self.state.lock().unheeded.contains(&KeyspaceId(1)),
+            abstaining: false,
+            live: true,
+            anchored: InstantMs(0),
+            since: Some(InstantMs(0)),
+            blocks: 36,
+            least_blocks: 8,
+            block_ms: 21_600_000,
+            seen_s: 777_600.0,
+            placements: Vec::new(),
+            under_way: Vec::new(),
+            gain: Some(gain),
+        };
+        book.summarise();
+        Ok(if self.state.lock().unbooked { Vec::new() } else { vec![book] })
+    }
+
+    async fn set_abstain(&self, id: KeyspaceId, abstain: bool) -> Result<(), BackendError> {
+        self.state.lock().unheeded.retain(|unheeded| *unheeded != id);
+        if !abstain {
+            self.state.lock().unheeded.push(id);
+        }
+        Ok(())
+    }
+
+    async fn reset_gains(&self, _: KeyspaceId) -> Result<(), BackendError> {
+        self.state.lock().unbooked = true;
+        Ok(())
     }
 
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError> {

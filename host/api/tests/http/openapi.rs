@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 /// Every route there is. A route that is added stands here, in the document and in the router, or this test says so.
 const ROUTES: &[(&str, &str)] = &[
     ("delete", "/v1/halt"),
+    ("delete", "/v1/keyspaces/{name}/gains"),
     ("delete", "/v1/kv/{keyspace}/{key}"),
     ("delete", "/v1/nodes/{id}/drain"),
     ("get", "/healthz"),
@@ -20,7 +21,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/events"),
     ("get", "/v1/forecasts"),
     ("get", "/v1/forecasts/scores"),
+    ("get", "/v1/gains"),
     ("get", "/v1/heatmap"),
+    ("get", "/v1/keyspaces/{name}/gains"),
     ("get", "/v1/insights"),
     ("get", "/v1/history"),
     ("get", "/v1/keyspaces"),
@@ -60,6 +63,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("put", "/v1/bindings/{role}/{keyspace}"),
     ("put", "/v1/halt"),
     ("get", "/v1/keyspaces/{name}/rules"),
+    ("put", "/v1/keyspaces/{name}/gains"),
     ("put", "/v1/keyspaces/{name}/mode"),
     ("put", "/v1/keyspaces/{name}/rules"),
     ("put", "/v1/kv/{keyspace}/{key}"),

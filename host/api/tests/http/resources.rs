@@ -24,6 +24,25 @@ async fn keyspaces_are_created_listed_and_set() {
 }
 
 #[tokio::test]
+async fn the_gain_ledger_is_shown_heeded_or_not_and_begun_anew() {
+    let server = Server::start().await;
+    let told = server.read("/v1/keyspaces/t/gains").await;
+    let summary = "Prediction removed 31 % (at least 12 %) of the overload that reacting would have left, in 9.0 days.";
+    assert_eq!((&told["standing"], &told["summary"]), (&json!("pays"), &json!(summary)));
+    assert_eq!((&told["abstain"], &told["gain"]["against"]), (&json!(true), &json!("reactive")));
+    assert_eq!(server.read("/v1/gains").await, json!([told]));
+    let set = server.json(Method::PUT, "/v1/keyspaces/t/gains", json!({"abstain": false})).await;
+    assert_eq!(set.json::<Value>().await.unwrap(), json!({"abstain": false}));
+    assert_eq!(server.read("/v1/keyspaces/t/gains").await["abstain"], json!(false));
+    let mistyped = server.json(Method::PUT, "/v1/keyspaces/t/gains", json!({"abstains": false})).await;
+    assert!(mistyped.status().is_client_error());
+    problem(server.get("/v1/keyspaces/nowhere/gains").await, 404).await;
+    assert_eq!(server.request(Method::DELETE, "/v1/keyspaces/t/gains").send().await.unwrap().status(), 204);
+    let gone = problem(server.get("/v1/keyspaces/t/gains").await, 404).await;
+    assert!(gone["detail"].as_str().unwrap().contains("with the first step that closes"), "{gone}");
+}
+
+#[tokio::test]
 async fn placement_rules_are_told_and_shown() {
     let server = Server::start().await;
     let anywhere = json!({"require": [], "forbid": [], "apart": [], "together": []});

@@ -2,7 +2,7 @@
 
 use isobar_analyzer::{BurstSpec, GuardSpec};
 use isobar_model::PlacementLimits;
-use isobar_planner::CheckSettings;
+use isobar_planner::{CheckSettings, GainSpec};
 
 /// What a brain keeps of each evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct BrainConfig {
     /// Fuel that the bound forecaster may use for one tick's forecasts. Where all shards take more, the hottest get it and the native
     /// forecaster answers for the others. Fuel, not time, so that the same tick forecasts the same shards wherever it is replayed.
     pub forecast_fuel: u64,
+    /// How it is found out whether moves by forecast pay, keyspace by keyspace; none: nobody asks, and policies move whether they pay or not.
+    pub gains: Option<GainSpec>,
     /// What is kept of each evaluation.
     pub recording: Recording,
 }
@@ -121,6 +123,7 @@ impl Default for BrainConfig {
             guard: Some(GuardSpec::daily(QUANTILES.to_vec(), 288, 288)),
             bursts: Some(BurstSpec::default()),
             forecast_fuel: 12_000_000_000,
+            gains: None,
             recording: Recording::Blobs,
         }
     }

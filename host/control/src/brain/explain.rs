@@ -169,7 +169,8 @@ impl Brain {
         shard: usize,
     ) -> (Vec<Considered>, usize) {
         let expected = self.expected(view);
-        let check = PlanCheck::new(view, self.round_input(rules, view.now, &expected));
+        let check =
+            PlanCheck::new(view, self.round_input(rules, view.now, &expected)).abstaining_in(self.abstaining(rules));
         let (replicas, ids) = (view.shards.replicas_of(shard), &view.nodes.ids);
         let Some((&leader, followers)) = replicas.split_first() else { return (Vec::new(), 0) };
         let leader = leader as usize;

@@ -4,7 +4,7 @@ use isobar_model::{
     CheckedMove, DecisionRecord, Digest, InstantMs, KeyspaceId, Label, LoadBatch, Move, NodeId, PlacementRules, Role,
     Rule, ShardId,
 };
-use isobar_planner::KeyspaceRule;
+use isobar_planner::{KeyspaceRule, Standing};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,11 +21,13 @@ pub struct RoundRules {
     pub labels: BTreeMap<NodeId, BTreeSet<Label>>,
     /// Where replicas may live, by keyspace; those that are missing: anywhere.
     pub placement: BTreeMap<KeyspaceId, PlacementRules>,
+    /// Keyspaces whose policies move on whatever the gain ledger says of them.
+    pub unheeded: BTreeSet<KeyspaceId>,
     /// Moves of earlier plans that an operator released: judged again, but for their keyspace's mode.
     pub released: Vec<Move>,
 }
 
-/// Something that operators must hear of: about a policy, or a load that none foresaw.
+/// Something that operators must hear of: about a policy, a load that none foresaw, or whether moves by forecast pay.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum BrainEvent {
@@ -95,6 +97,15 @@ pub enum BrainEvent {
         /// It goes on.
         lasting: bool,
     },
+    /// The gain ledger comes to another standing of a keyspace.
+    GainStanding {
+        /// Which.
+        keyspace: KeyspaceId,
+        /// Before.
+        from: Standing,
+        /// Now.
+        to: Standing,
+    },
 }
 
 /// A policy's state, saved: what a new leader opens its instance from.
@@ -138,6 +149,8 @@ pub struct Tick {
     pub inputs: Vec<(Digest, Vec<u8>)>,
     /// States that policies saved, to be persisted.
     pub saved: Vec<SavedPolicy>,
+    /// The gain ledger, to be persisted; see [`Brain::restore_gains`](super::Brain::restore_gains).
+    pub gains: Option<Vec<u8>>,
     /// What operators must hear of.
     pub events: Vec<BrainEvent>,
 }

@@ -80,7 +80,8 @@ pub struct Supposed {
 }
 
 impl Brain {
-    /// What would be planned if things were as supposed. All keyspaces but those only observed are taken to be in `auto`, and nothing to be halted.
+    /// What would be planned if things were as supposed. All keyspaces but those only observed are taken to be in `auto`, nothing to be halted, and no
+    /// policy to abstain.
     ///
     /// # Errors
     /// Where the other placer does not open.

@@ -562,15 +562,37 @@ fn a_snapshot_from_before_there_were_default_forecasters_is_read() {
     let mut state = formed(2);
     ok(&mut state, create("t", 1, ShardCount::Even(3)));
     let mut old = state.snapshot().to_vec();
-    // What is last in the state is what they lack: the capacities' empty map, before it two of placement, before these the default forecaster.
-    for version in [4, 3, 2] {
-        let lacking = if version == 3 { vec![0, 0] } else { vec![0] };
+    // What is last in the state is what they lack: the gain ledger and before it the capacities' empty map, before these two empty maps of
+    // placement, and before these the default forecaster.
+    for (version, lacking) in [(4, vec![0, 0, 0]), (3, vec![0, 0]), (2, vec![0])] {
         assert_eq!(old.split_off(old.len() - lacking.len()), lacking);
         old[0] = version;
         let mut restored = ControlState::default();
         restored.restore(&old).unwrap();
         assert_eq!(restored, state);
     }
+}
+
+#[test]
+fn a_saved_gain_ledger_is_kept_from_the_collector_and_an_operator_may_not_heed_it() {
+    let mut state = formed(2);
+    ok(&mut state, create("t", 1, ShardCount::Even(3)));
+    let (older, blob) = (Digest([3; 32]), Digest([4; 32]));
+    ok(&mut state, ControlCommand::SaveGains { blob: older });
+    ok(&mut state, ControlCommand::SaveGains { blob });
+    assert_eq!((state.saved_gains(), state.blobs_in_use()), (Some(blob), [blob].into()));
+    let set = |keyspace, abstain| ControlCommand::SetAbstain { keyspace: KeyspaceId(keyspace), abstain };
+    assert_eq!(refused(&mut state, set(9, false)), RefusalKind::NotFound);
+    let events = state.last_event();
+    ok(&mut state, set(1, true));
+    assert_eq!(state.last_event(), events, "it was so before");
+    ok(&mut state, set(1, false));
+    assert_eq!((state.unheeded_gains(), state.last_event()), (&[KeyspaceId(1)].into(), events + 1));
+    let mut restored = ControlState::default();
+    restored.restore(&state.snapshot()).unwrap();
+    assert_eq!(restored, state);
+    ok(&mut state, set(1, true));
+    assert!(state.unheeded_gains().is_empty());
 }
 
 #[test]

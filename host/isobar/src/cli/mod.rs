@@ -7,6 +7,7 @@ mod events;
 mod explain;
 mod export;
 mod forecasts;
+mod gains;
 mod heat_map;
 mod history;
 mod history_import;
@@ -95,6 +96,8 @@ pub enum ClientCommand {
     Explain(explain::Explain),
     /// Show what would be planned if nodes were lost or added, loads were others, or another placer served
     WhatIf(what_if::Suppose),
+    /// Show whether moves by forecast pay, keyspace by keyspace, and where they stopped since they don't
+    Gains(gains::Gains),
     /// Follow what happens
     Events(events::Events),
     /// Halt all automatic moves
@@ -129,6 +132,7 @@ impl ClientCommand {
             Self::Decisions(command) => command.run(&client, &output).await,
             Self::Explain(command) => command.run(&client, &output).await,
             Self::WhatIf(command) => command.run(&client, &output).await,
+            Self::Gains(command) => command.run(&client, &output).await,
             Self::Events(command) => command.run(&client, &output).await,
             Self::Halt => status::set_halted(&client, &output, true).await,
             Self::Resume => status::set_halted(&client, &output, false).await,

@@ -2,9 +2,9 @@
 
 use super::{ANSWER, Client, ClientResult, segment};
 use isobar_api::{
-    CreateKeyspace, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NodeInfo, PlacementRulesInfo, RouteQuery,
-    RouteTable, SetMode, ShardDetail, ShardPage, ShardProfileInfo, ShardQuery, StatusInfo, TransferLeader,
-    Verification,
+    CreateKeyspace, GainsInfo, KeyspaceInfo, MigrationInfo, MigrationQuery, MoveShard, NodeInfo, PlacementRulesInfo,
+    RouteQuery, RouteTable, SetAbstain, SetMode, ShardDetail, ShardPage, ShardProfileInfo, ShardQuery, StatusInfo,
+    TransferLeader, Verification,
 };
 use isobar_model::{Mode, NodeId, OperationId, ShardId};
 use reqwest::{Method, StatusCode};
@@ -60,6 +60,26 @@ impl Client {
         rules: &PlacementRulesInfo,
     ) -> ClientResult<PlacementRulesInfo> {
         self.read(self.request(Method::PUT, &rules_of(name)).json(rules)).await
+    }
+
+    /// Whether moves by forecast pay, by keyspace.
+    pub async fn gains(&self) -> ClientResult<Vec<GainsInfo>> {
+        self.get_json("/v1/gains").await
+    }
+
+    /// Whether they pay in a keyspace.
+    pub async fn gains_of(&self, name: &str) -> ClientResult<GainsInfo> {
+        self.get_json(&book_of(name)).await
+    }
+
+    /// Says whether they stop there where they are not shown to pay.
+    pub async fn set_abstain(&self, name: &str, abstain: bool) -> ClientResult<SetAbstain> {
+        self.read(self.request(Method::PUT, &book_of(name)).json(&SetAbstain { abstain })).await
+    }
+
+    /// Begins a keyspace's book from nothing.
+    pub async fn reset_gains(&self, name: &str) -> ClientResult<()> {
+        self.send(self.request(Method::DELETE, &book_of(name))).await.map(drop)
     }
 
     /// All nodes.
@@ -139,6 +159,10 @@ impl Client {
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).map(Some).map_err(|error| self.unexpected(status, error))
     }
+}
+
+fn book_of(name: &str) -> String {
+    format!("/v1/keyspaces/{}/gains", segment(name.as_bytes()))
 }
 
 fn rules_of(name: &str) -> String {

@@ -19,7 +19,9 @@ use isobar_api::backend::{
     Backend, BackendError, BindingChange, Bound, ClusterReport, Figure, ForecastReport, HeatMap, HeatMapAsk, Imported,
     NewKeyspace, NodeReport, PendingPlan, RankedShard, Scan, ScanPage, Served, ShardFigures,
 };
-use isobar_api::{EventLog, NodeExplainInfo, ScoresInfo, ShardExplainInfo, ShardProfileInfo, WhatIfAsk, WhatIfInfo};
+use isobar_api::{
+    EventLog, GainsInfo, NodeExplainInfo, ScoresInfo, ShardExplainInfo, ShardProfileInfo, WhatIfAsk, WhatIfInfo,
+};
 use isobar_control::{ControlCommand, ControlReply, ControlState, HeldPlan, ShardCount};
 use isobar_model::history::{HistoryPage, HistoryQuery, Window};
 use isobar_model::policy::MAX_ARTIFACT_BYTES;
@@ -190,6 +192,18 @@ impl Backend for NodeBackend {
     ) -> Result<PlacementRules, BackendError> {
         self.control.command(ControlCommand::SetPlacementRules { keyspace, rules }).await?;
         self.placement_rules(keyspace).await
+    }
+
+    async fn gains(&self) -> Result<Vec<GainsInfo>, BackendError> {
+        self.controller()?.gains().await
+    }
+
+    async fn set_abstain(&self, keyspace: KeyspaceId, abstain: bool) -> Result<(), BackendError> {
+        self.control.command(ControlCommand::SetAbstain { keyspace, abstain }).await.map(|_| ())
+    }
+
+    async fn reset_gains(&self, keyspace: KeyspaceId) -> Result<(), BackendError> {
+        self.controller()?.reset_gains(keyspace).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeReport>, BackendError> {

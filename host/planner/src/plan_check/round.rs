@@ -39,6 +39,8 @@ pub struct KeyspaceRule {
 pub enum Origin {
     /// A policy: every rule.
     Policy,
+    /// The host's placer without forecast, in a keyspace whose policy's moves are held back: every rule but that.
+    Reactive,
     /// A policy's move that an operator released: every rule but mode.
     Released,
     /// The host, to empty a node as its operator wished: neither mode, gain, cool-down, headroom nor the policies' budgets. Headroom,

@@ -351,9 +351,27 @@ fn held_moves_do_not_hold_back_accepted_ones() {
 }
 
 #[test]
+fn where_the_policy_abstains_its_moves_are_shown_and_the_native_placers_are_made() {
+    let view = view(Case::default().nodes, Case::default().shards, vec![]);
+    let check = |mode| {
+        let keyspaces = keyspaces(mode);
+        let mut check = PlanCheck::new(&view, round(&keyspaces)).abstaining_in([KeyspaceId(1)].into());
+        let held = check.judge(relocate(8, 2, 5), Origin::Policy).verdict;
+        (held, check.judge(relocate(7, 1, 4), Origin::Reactive).verdict, check.spent().moves)
+    };
+    let held = |rule| Verdict::Held { rule };
+    assert_eq!(check(Mode::Auto), (held(Rule::GainUnproven), Verdict::Accepted, 1));
+    // What the mode holds, it holds of both.
+    assert_eq!(check(Mode::Advise), (held(Rule::Mode), held(Rule::Mode), 0));
+    let keyspaces = keyspaces(Mode::Auto);
+    let mut check = PlanCheck::new(&view, round(&keyspaces)).abstaining_in([KeyspaceId(2)].into());
+    assert_eq!(check.judge(relocate(7, 1, 4), Origin::Policy).verdict, Verdict::Accepted);
+}
+
+#[test]
 fn a_halt_holds_all_but_what_operators_do_by_hand() {
     let case = || Case::with(|case| case.halted = true);
-    for origin in [Origin::Policy, Origin::Released, Origin::Drain] {
+    for origin in [Origin::Policy, Origin::Reactive, Origin::Released, Origin::Drain] {
         assert_eq!(case().last(vec![relocate(7, 1, 4)], origin), Verdict::Held { rule: Rule::Halted });
     }
     assert_eq!(case().last(vec![relocate(7, 1, 4)], Origin::Operator), Verdict::Accepted);

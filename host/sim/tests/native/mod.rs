@@ -121,7 +121,8 @@ impl Forecasters {
     }
 }
 
-struct NativePlacer<P>(P);
+/// A placer's core.
+pub(crate) struct NativePlacer<P>(pub(crate) P);
 
 impl<P: PlacementPolicy + Send> Placer for NativePlacer<P> {
     fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {

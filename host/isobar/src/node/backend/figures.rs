@@ -19,6 +19,7 @@ impl NodeBackend {
         if let Some(controller) = self.controller.read().clone() {
             figures.extend(archive_figures(&controller.with_archive(Archive::status)));
             figures.push(judged_moves(&controller.verdicts()));
+            figures.extend(controller.gain_figures());
         }
         let leads = self.controller.read().is_some();
         figures.push(gauge("control_leads", "1 where this node leads the control group", f64::from(u8::from(leads))));

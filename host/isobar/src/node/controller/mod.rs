@@ -3,6 +3,7 @@
 mod archive;
 mod default_forecaster;
 mod explain;
+mod gains;
 mod moves;
 mod node_costs;
 mod rounds;
@@ -17,13 +18,14 @@ use crate::node::control::Control;
 use crate::node::handlers::SamplesHandler;
 use crate::node::observe::Baseline;
 use crate::node::records::Records;
-use isobar_api::EventLog;
 use isobar_api::backend::BackendError;
+use isobar_api::{EventLog, GainsInfo};
 use isobar_control::{
     Brain, BrainConfig, ControlCommand, ControlState, JudgedAs, MovePace, RecordedSteps, Recording, Settings,
 };
 use isobar_model::{NodeId, Role, ShardId};
 use isobar_mover::{Mover, Pace};
+use isobar_planner::GainSpec;
 use isobar_ports::{BlobStore, Clock, PolicyHost};
 use isobar_raft::{RaftShardOps, ShardPlace};
 use parking_lot::Mutex;
@@ -60,6 +62,8 @@ pub(crate) struct Controller {
     standby: Mutex<Vec<Standby>>,
     /// How many moves were judged how since this node leads.
     verdicts: Mutex<BTreeMap<JudgedAs, u64>>,
+    /// The books of the gain ledger as of the last step.
+    last_gains: Mutex<Vec<GainsInfo>>,
 }
 
 impl Controller {
@@ -95,6 +99,7 @@ impl Controller {
         }
         let archive = archive::restore(&here, &state, &recorded).await;
         drop(recorded);
+        gains::restore(&here, &state, &mut brain).await;
         brain.note_moved(state.map().shards.keys().map(|&shard| (shard, state.last_moved(shard))));
         let brain = BrainThread::start(brain)?;
         let locator = {
@@ -116,6 +121,7 @@ impl Controller {
             binding: tokio::sync::Mutex::default(),
             standby: Mutex::default(),
             verdicts: Mutex::default(),
+            last_gains: Mutex::default(),
         });
         // Before the first tick: the native placer in its place could move what it would not. Placers have no history to observe.
         controller.restore_binding(Role::Place).await;
@@ -190,6 +196,7 @@ fn brain_config(settings: &Settings, seed: u64, clock: &Arc<dyn Clock>) -> Brain
         limits: settings.limits,
         seed,
         move_pace,
+        gains: Some(GainSpec::default()),
         // Bytes of every input would be some megabytes a tick: they are kept once decisions can be replayed from them.
         recording: Recording::Digests,
         ..BrainConfig::default()

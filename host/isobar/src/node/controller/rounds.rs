@@ -91,6 +91,7 @@ impl Controller {
             self.learn_errors(closed).await?;
         }
         self.keep(&state, &tick).await?;
+        self.keep_gains(tick.gains.as_ref(), tick.closed.is_some()).await?;
         for tick in released {
             self.here.control.command(ControlCommand::DropHeldMoves { tick }).await?;
         }
@@ -255,6 +256,7 @@ impl Controller {
                 BrainEvent::BurstEnded { shard, lasted_ms, lasting: false } => {
                     format!("the burst of shard {shard} is over, it lasted {} s", lasted_ms / 1_000)
                 }
+                BrainEvent::GainStanding { keyspace, .. } => self.gain_text(*keyspace),
                 BrainEvent::BurstEnded { shard, lasted_ms, lasting: true } => format!(
                     "the burst of shard {shard} lasts: after {} s it is taken for the shard's new level, which forecasters learn from now on",
                     lasted_ms / 1_000
@@ -262,6 +264,7 @@ impl Controller {
             };
             let kind = match event {
                 BrainEvent::BurstBegan { .. } | BrainEvent::BurstEnded { .. } => "burst",
+                BrainEvent::GainStanding { .. } => "gain",
                 BrainEvent::PolicyFailed { .. }
                 | BrainEvent::PolicyRecovered { .. }
                 | BrainEvent::PolicyQuarantined { .. }
@@ -284,6 +287,7 @@ pub(super) fn rules(state: &ControlState) -> RoundRules {
         draining: state.nodes().values().filter(|node| node.draining).map(|node| node.id).collect(),
         labels: state.labels().clone(),
         placement: state.placement_rules().clone(),
+        unheeded: state.unheeded_gains().clone(),
         released: state
             .held_plans()
             .iter()
