@@ -76,8 +76,8 @@ bench-plan: guest-toolchain ## The placer on clusters of up to a million shards,
 
 .PHONY: bench-placement
 bench-placement: guest-toolchain ## What forecasting is worth to placement, on real load (an hour and a half with all defaults); DATA=FOLDER has more traces.
-	$(CARGO) build --bin isobar
-	python3 tests/bench/placement.py --isobar $(TARGET_DIR)/debug/isobar --out $(BENCH) --seeds $(SEEDS) \
+	$(CARGO) build --workspace --bin isobar --example elastic
+	python3 tests/bench/placement.py --isobar $(TARGET_DIR)/debug/isobar --elastic $(TARGET_DIR)/debug/examples/elastic --out $(BENCH) --seeds $(SEEDS) \
 	  $(if $(DATA),--data $(DATA)) $(if $(TRACES),--traces $(TRACES)) $(if $(DOCS),--docs $(DOCS))
 
 .PHONY: check

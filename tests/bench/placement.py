@@ -1,6 +1,7 @@
 """What forecasting is worth to placement, trace by trace: runs `isobar assess` on each and gathers its figures in one flat file.
 
 usage: placement.py --isobar BINARY --out FOLDER [--data FOLDER] [--traces NAME,…] [--seeds 8] [--leads 1,6,12] [--headrooms 1.1,1.3,1.5]
+                    [--forecaster best] [--elastic PROGRAM] [--docs FOLDER]
 
 Of records of 24 days and more, the window is the ten days after two thirds of the record, and the history the 14 days before. Traces whose files
 are not in --data are left out, and said to be; `worldwide`, `random-walk` and `flash-crowd` need no file. Standard library only.
@@ -180,6 +181,20 @@ def page(figures):
     return "\n".join(lines)
 
 
+ELASTIC = ["--targets", "0.7,0.8,0.9,1.0", "--reactive-targets", "0.5,0.6,0.7,0.8,0.9", "--shrinks", "0.85"]
+
+
+def elastic(options, figures):
+    """The elastic arms: the last line tells both figures, or – where the sweep does not give one."""
+    command = [options.elastic, "--scenario", ROOT / "examples/scenarios/elastic.toml", *ELASTIC]
+    out = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True, text=True).stdout
+    print(out)
+    for figure in out.strip().splitlines()[-1].removeprefix("medians: ").split("; "):
+        name, value = figure.split(" ")
+        if value != "–":
+            figures[name] = float(value)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isobar", required=True)
@@ -190,6 +205,7 @@ def main():
     parser.add_argument("--leads", default="1,6,12")
     parser.add_argument("--headrooms", default="1.1,1.3,1.5")
     parser.add_argument("--forecaster", default="best")
+    parser.add_argument("--elastic", help="the program of host/sim/examples/elastic.rs; none: the elastic arms are left out")
     parser.add_argument("--docs", type=pathlib.Path, help="folder that placement.md is written to")
     options = parser.parse_args()
     unknown = set(options.traces.split(",")) - {*TRACES, "w106", ""}
@@ -204,6 +220,9 @@ def main():
             lines_per_s(options, figures)
         else:
             assess(options, name, figures)
+        path.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    if options.elastic:
+        elastic(options, figures)
         path.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     if options.docs:
         (options.docs / "placement.md").write_text(page(figures), encoding="utf-8")
