@@ -39,7 +39,7 @@ async fn the_gain_ledger_is_shown_heeded_or_not_and_begun_anew() {
     problem(server.get("/v1/keyspaces/nowhere/gains").await, 404).await;
     assert_eq!(server.request(Method::DELETE, "/v1/keyspaces/t/gains").send().await.unwrap().status(), 204);
     let gone = problem(server.get("/v1/keyspaces/t/gains").await, 404).await;
-    assert!(gone["detail"].as_str().unwrap().contains("with the first step that closes"), "{gone}");
+    assert!(gone.detail.contains("with the first step that closes"), "{gone:?}");
 }
 
 #[tokio::test]

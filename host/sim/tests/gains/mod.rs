@@ -9,6 +9,7 @@ use isobar_sim::{MoveTimes, Scenario, ScenarioSpec, SimFleet, SimShard, brain_co
 use placing_kit::PlacementPolicy;
 use predictive::Predictive;
 use reactive::Reactive;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const DAY_STEPS: usize = 288;
@@ -128,7 +129,7 @@ fn run(scenario: &Arc<Scenario>, predictive: bool, days: usize, heeded: bool) ->
     let prepared = brain.prepare(Role::Place, Some((Digest([1; 32]), "bound".into())), "").unwrap();
     brain.activate(prepared).unwrap();
     let rule = KeyspaceRule { mode: Mode::Auto, replication_factor: 2 };
-    let unheeded = if heeded { [].into() } else { [KEYSPACE].into() };
+    let unheeded = if heeded { BTreeSet::new() } else { BTreeSet::from([KEYSPACE]) };
     let rules = RoundRules { keyspaces: [(KEYSPACE, rule)].into(), unheeded, ..RoundRules::default() };
     let mut fleet = SimFleet::new(Arc::clone(scenario), window.start, times);
     let (mut standings, mut held, mut planted, mut accepted) = (Vec::new(), 0, vec![0; days], 0);
