@@ -224,7 +224,8 @@ fn a_daily_hand_over_pays_before_a_single_move_was_made() {
     assert_eq!(overload(&ledger, WorldName::Actual), overload(&ledger, WorldName::Static), "nothing really moved");
     // Whoever reacts sees it a step late, and is done another step later.
     assert!(overload(&ledger, WorldName::Reactive) > 0.0);
-    assert_eq!(overload(&ledger, WorldName::Predictive), 0.0);
+    // Both hot shards begin on one node: two steps pass until the first move is done.
+    assert!((overload(&ledger, WorldName::Predictive) - 2.0 * 0.8 * 300.0).abs() < 1e-6);
     let gain = told.gain.unwrap();
     assert_eq!(gain.against, WorldName::Reactive);
     assert!(0.0 < gain.lower_node_s && gain.lower_node_s < gain.node_s && gain.node_s < gain.upper_node_s, "{gain:?}");
