@@ -50,19 +50,19 @@ fn the_plan_check_refuses_what_would_fill_a_resource() {
 fn with_days_of_history_a_placer_sees_joint_scenarios() {
     let mut brain = brain(&FakeHost::new(Script::default()));
     assert!(brain.config().scenarios);
-    brain.tick(&steady(1), &rules(Mode::Auto));
-    assert_eq!(brain.last_view().unwrap().scenarios, None, "nothing is known of earlier days");
     let days = 6 * DAY_STEPS;
+    brain.tick(&steady(days + 1), &rules(Mode::Auto));
+    assert_eq!(brain.last_view().unwrap().scenarios, None, "nothing is known of earlier days");
     let past = LoadBatch {
         metric: Metric::Load,
-        start: InstantMs(START - days * STEP_MS),
+        start: InstantMs(START),
         step_ms: STEP_MS as u32,
         steps: days as u32,
         shards: vec![ShardId(1), ShardId(2)],
         values: (0..2 * days).map(|at| (at / DAY_STEPS % 6) as f32).collect(),
     };
     brain.import_history(&past).unwrap();
-    brain.tick(&steady(2), &rules(Mode::Auto));
+    brain.tick(&steady(days + 2), &rules(Mode::Auto));
     let view = brain.last_view().unwrap();
     let joint = view.scenarios.as_ref().unwrap();
     assert_eq!((joint.shards.as_slice(), joint.count), (&[0, 1][..], 6), "of shard 3 there is no history");
