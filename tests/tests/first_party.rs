@@ -257,19 +257,19 @@ fn a_component_sees_what_nodes_are_short_of() {
     assert_eq!(host.builtin_placer().propose(&full).unwrap().moves, []);
 }
 
-/// Each node has 1 000 millicores, of which the overloaded one uses this part without load, the others twice as much, and the draining one
-/// nothing. With joint scenarios.
+/// Each node has 1 000 millicores, of which all use this part without load, but the overloaded one a little less, and the draining one nothing.
+/// Load takes next to nothing of it. With joint scenarios.
 fn short_of_cpu(part: f32) -> ClusterView {
     let mut view = view(1);
     let (nodes, shards, steps) = (view.nodes.ids.len(), view.shards.ids.len(), view.steps as usize);
-    let used: Vec<f32> = [1.0, 2.0, 2.0, 2.0, 0.0].iter().map(|times| 1_000.0 * part * times).collect();
+    let used: Vec<f32> = [0.96, 1.0, 1.0, 1.0, 0.0].iter().map(|times| 1_000.0 * part * times).collect();
     view.resources = vec![Resource {
         metric: Metric::CpuMillicores,
         capacity: vec![1_000.0; nodes],
         background: used.iter().flat_map(|&used| vec![used; steps]).collect(),
         used,
-        leader_use: vec![2.0; shards],
-        follower_use: vec![1.0; shards],
+        leader_use: vec![0.2; shards],
+        follower_use: vec![0.1; shards],
     }];
     view.scenarios = Some(Scenarios { shards: vec![0, 3], count: 2, values: vec![10.0; 4 * steps] });
     view

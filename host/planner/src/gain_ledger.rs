@@ -201,6 +201,9 @@ pub struct GainLedger {
     at: InstantMs,
 }
 
+/// A path of loads each.
+type Paths = Vec<Vec<f32>>;
+
 /// Loads of nodes by where replicas really are; nodes in the order of the facts'. What all keyspaces need is made once.
 struct Really {
     at: HashMap<NodeId, usize>,
@@ -211,7 +214,7 @@ struct Really {
     /// Forecast medians, `[node * steps + step]`.
     later: Option<Vec<f32>>,
     /// Recorded loads by node, and by shard.
-    recorded: Option<(Vec<Vec<f32>>, Vec<Vec<f32>>)>,
+    recorded: Option<(Paths, Paths)>,
 }
 
 impl GainLedger {

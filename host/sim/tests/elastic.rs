@@ -1,7 +1,5 @@
 //! What the elastic arms promise, with the policy `consolidate` compiled natively.
 
-#![expect(clippy::unwrap_used, reason = "a failure is the test's")]
-
 #[expect(dead_code, reason = "the usual arms are of no use here")]
 mod native;
 

@@ -21,19 +21,28 @@ fn hand_over(shard: usize, step: usize) -> f32 {
     if step / 96 % 3 == shard { 5.0 } else { 90.0 }
 }
 
+/// The same by days: who rests goes by the day of the week, so that each day asks for another placement than the one before.
+fn weekly(shard: usize, step: usize) -> f32 {
+    if [0, 1, 2, 0, 2, 1, 2][step / DAY_STEPS % 7] == shard { 5.0 } else { 90.0 }
+}
+
 fn steady(_: usize, _: usize) -> f32 {
     40.0
 }
 
 fn scenario(ops: fn(usize, usize) -> f32, days: usize) -> Arc<Scenario> {
+    scenario_after(HISTORY_DAYS, ops, days)
+}
+
+fn scenario_after(history_days: usize, ops: fn(usize, usize) -> f32, days: usize) -> Arc<Scenario> {
     let spec = ScenarioSpec {
         nodes: 2,
         replication_factor: 2,
-        history_steps: HISTORY_DAYS * DAY_STEPS,
+        history_steps: history_days * DAY_STEPS,
         window_steps: days * DAY_STEPS,
         ..ScenarioSpec::default()
     };
-    let steps = (HISTORY_DAYS + days) * DAY_STEPS + 1;
+    let steps = (history_days + days) * DAY_STEPS + 1;
     let shard = |shard: usize| SimShard {
         tenant: format!("t{shard}"),
         part: 0,
@@ -50,7 +59,7 @@ struct Planted;
 
 impl Placer for Planted {
     fn propose(&mut self, view: &ClusterView) -> Result<Plan, PolicyFailure> {
-        let (shard, moves) = (view.seed as usize / 8 % view.shards.ids.len(), view.seed % 8 == 0);
+        let (shard, moves) = (view.seed as usize / 8 % view.shards.ids.len(), view.seed.is_multiple_of(8));
         let target = view.nodes.ids[view.shards.replicas_of(shard)[1] as usize];
         let proposed = Move {
             shard: view.shards.ids[shard],
@@ -161,12 +170,15 @@ fn run(scenario: &Arc<Scenario>, predictive: bool, days: usize, heeded: bool) ->
 
 #[test]
 fn a_policy_that_hands_over_before_the_load_does_is_shown_to_pay() {
-    let course = run(&scenario(hand_over, 6), true, 6, true);
+    let course = run(&scenario_after(21, weekly, 6), true, 6, true);
     let report = &course.report;
     assert_eq!(report.standing, Standing::Pays, "{report:#?}");
-    assert!(report.live && report.gain.unwrap().lower_node_s > 0.0);
-    assert_eq!(report.tallies[&WorldName::Actual], report.tallies[&WorldName::Predictive]);
-    assert!(course.held == 0 && course.accepted >= 6, "{} moves", course.accepted);
+    assert!(report.live && report.gain.unwrap().lower_node_s > 0.0, "{report:#?}");
+    // Two days show too few hand-overs to prove anything: it steps back, rehearses, and is let again once that proves it.
+    assert!(course.held > 0 && course.standings.last() == Some(&Standing::Pays), "{:?}", course.standings);
+    let over = |world| report.tallies[&world].overload_node_s;
+    assert!(over(WorldName::Predictive) < 0.5 * over(WorldName::Reactive), "{report:#?}");
+    assert!(over(WorldName::Actual) < 0.05 * over(WorldName::Packed), "{report:#?}");
 }
 
 #[test]
