@@ -98,6 +98,7 @@ def gather(name, report, figures):
     facts = findings["facts"]
     days = facts["window_steps"] * facts["step_ms"] / 1000 / DAY
     figures[f"shards.{name}"], figures[f"window_days.{name}"], figures[f"starts.{name}"] = facts["shards"], days, findings["starts"]
+    figures[f"forecaster.{name}"] = report["forecaster"]
     for cell in findings["cells"]:
         key = f"{name}.lead{cell['lead_steps']}.hr{round(100 * cell['headroom'])}"
         arms = {arm["arm"]: arm for arm in cell["arms"]}
@@ -161,12 +162,13 @@ def page(figures):
         "Made by `make bench-placement DOCS=docs` from the figures of `isobar assess`; [assess.md](assess.md) says what is tried and how it is judged.",
         "Overload in node-seconds, the median of the starts. Gain: share of the overload that the best arm without a forecast leaves which moving by",
         "forecast removes. Skill: that over what the same placer removes when it knows the future; none where that is next to nothing. In brackets 95 of",
-        "100 resamples of starts and days. Moves: in ten days, in brackets over those of the reactive arm.",
+        "100 resamples of starts and days. Moves: in ten days, or in the window where that is shorter than a day; in brackets over those of the reactive arm.",
         "",
     ]
     for name in names:
         lines += [f"## {name}", "", f"{ABOUT[name][0].upper()}{ABOUT[name][1:]}: {figures[f'shards.{name}']} shards on six nodes, "
-                  f"a window of {figures[f'window_days.{name}']:.1f} days, {figures[f'starts.{name}']} starts.", "",
+                  f"a window of {figures[f'window_days.{name}']:.1f} days, {figures[f'starts.{name}']} starts, "
+                  f"forecasts by `{figures[f'forecaster.{name}']}`.", "",
                   "| headroom | lead, steps | static | packed | reactive | predictive | clairvoyant | gain, % | skill, % | moves | pays |",
                   "|---|---|---|---|---|---|---|---|---|---|---|"]
         for key in sorted((k.split(".", 1)[1] for k in figures if k.startswith(f"pays.{name}.")), key=lambda k: [int(p.strip("leadhr")) for p in reversed(k.split(".")[1:])]):
@@ -174,8 +176,8 @@ def page(figures):
             value = lambda figure: figures.get(f"{figure}.{key}")
             within = lambda figure: "–" if value(figure) is None else f"{value(figure):.0f} ({value(figure + '_low') or 0:.0f} to {value(figure + '_high') or 0:.0f})"
             overloads = " | ".join(f"{value(f'overload_node_s.{arm}'):.0f}" for arm in ("static", "packed", "reactive", "predictive", "clairvoyant"))
-            ratio = value("moves_ratio")
-            moves = f"{value('moves_10d'):.0f}" + ("" if ratio is None else f" ({ratio:.2f})")
+            ratio, days = value("moves_ratio"), figures[f"window_days.{name}"]
+            moves = f"{value('moves_10d') * (days / 10 if days < 1 else 1):.0f}" + ("" if ratio is None else f" ({ratio:.2f})")
             lines.append(f"| {int(headroom[2:]) / 100} | {lead[4:]} | {overloads} | {within('gain_pct')} | {within('skill_pct')} | {moves} | {value('pays')} |")
         lines.append("")
     return "\n".join(lines)
