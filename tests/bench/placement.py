@@ -159,7 +159,7 @@ def page(figures):
     lines = [
         "# What forecasting is worth to placement",
         "",
-        "Made by `make bench-placement DOCS=docs` from the figures of `isobar assess`; [assess.md](assess.md) says what is tried and how it is judged.",
+        "Made by `tests/bench/placement.py` (`make bench-placement DOCS=docs`) from the figures of `isobar assess`; [assess.md](assess.md) says what is tried and\nhow it is judged. Each trace tells its starts and forecaster; cells that are missing were not run.",
         "Overload in node-seconds, the median of the starts. Gain: share of the overload that the best arm without a forecast leaves which moving by",
         "forecast removes. Skill: that over what the same placer removes when it knows the future; none where that is next to nothing. In brackets 95 of",
         "100 resamples of starts and days. Moves: in ten days, or in the window where that is shorter than a day; in brackets over those of the reactive arm.",
